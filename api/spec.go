@@ -1,0 +1,146 @@
+package api
+
+import "time"
+
+// Process is the program of a sandbox and what it starts with.
+type Process struct {
+	Entrypoint []string `json:"entrypoint,omitempty"`
+	Cmd        []string `json:"cmd,omitempty"`
+	Env        []string `json:"env,omitempty"` // KEY=value
+	WorkDir    string   `json:"workdir,omitempty"`
+	User       string   `json:"user,omitempty"` // user[:group], names or numbers, as the image's /etc/passwd knows them
+	TTY        bool     `json:"tty,omitempty"`
+	Stdin      bool     `json:"stdin,omitempty"` // -i: standard input is open
+	Init       bool     `json:"init,omitempty"`  // a reaping, forwarding pid 1 of ours
+	Rlimits    []Rlimit `json:"rlimits,omitempty"`
+}
+
+// Args is the whole argument vector.
+func (p Process) Args() []string {
+	return append(append([]string{}, p.Entrypoint...), p.Cmd...)
+}
+
+// Rlimit is one setrlimit(2) limit. Unlimited is ^uint64(0).
+type Rlimit struct {
+	Name string `json:"name"` // "nofile", as in --ulimit
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"`
+}
+
+// Isolation says which kernel facilities separate the sandbox from the host.
+// Namespace modes are "" (private), "host" or "container:NAME"; Network is
+// "none" or "host".
+type Isolation struct {
+	Network         string   `json:"network,omitempty"`
+	PID             string   `json:"pid,omitempty"`
+	IPC             string   `json:"ipc,omitempty"`
+	UTS             string   `json:"uts,omitempty"`
+	CapAdd          []string `json:"cap_add,omitempty"`  // without CAP_, upper case; "ALL"
+	CapDrop         []string `json:"cap_drop,omitempty"` // the same
+	NoNewPrivileges bool     `json:"no_new_privileges,omitempty"`
+	Seccomp         string   `json:"seccomp,omitempty"` // "" default profile, "unconfined", or a profile's JSON text
+	Privileged      bool     `json:"privileged,omitempty"`
+	ReadOnly        bool     `json:"read_only,omitempty"` // root file system
+}
+
+// Mount is a bind or a tmpfs that the user asked for.
+type Mount struct {
+	Type     string `json:"type"`             // "bind" or "tmpfs"
+	Source   string `json:"source,omitempty"` // absolute host path of a bind
+	Target   string `json:"target"`           // absolute path in the sandbox
+	ReadOnly bool   `json:"read_only,omitempty"`
+	// Dev and Ino identify the bind source as the caller saw it, so that a
+	// path that means another file to the supervisor is refused.
+	Dev     uint64 `json:"dev,omitempty"`
+	Ino     uint64 `json:"ino,omitempty"`
+	Options string `json:"options,omitempty"` // tmpfs mount options: "size=64m,mode=1777"
+}
+
+// Lifecycle is how a sandbox ends and what remains of it.
+type Lifecycle struct {
+	AutoRemove  bool              `json:"auto_remove,omitempty"`
+	StopSignal  string            `json:"stop_signal,omitempty"`  // name or number; empty: the image's, or SIGTERM
+	StopTimeout *int              `json:"stop_timeout,omitempty"` // seconds; nil: 10; -1: for ever
+	LogOpts     map[string]string `json:"log_opts,omitempty"`     // max-size, max-file
+}
+
+// Caller is the person at the command line, as the CLI sees the host.
+type Caller struct {
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
+	Name string `json:"name"`
+	Home string `json:"home"` // $HOME
+	Lang string `json:"lang,omitempty"`
+	Term string `json:"term,omitempty"`
+}
+
+// Spec is what the user asked for with run or create. The supervisor fills in
+// what the image says; the result is kept in config.json.
+type Spec struct {
+	Name      string            `json:"name,omitempty"`
+	Hostname  string            `json:"hostname,omitempty"`
+	Image     string            `json:"image"`          // as typed; "host" is the host's own file system
+	Pull      string            `json:"pull,omitempty"` // always, missing (also ""), newer, never
+	Labels    map[string]string `json:"labels,omitempty"`
+	Process   Process           `json:"process"`
+	Isolation Isolation         `json:"isolation"`
+	Mounts    []Mount           `json:"mounts,omitempty"`
+	Lifecycle Lifecycle         `json:"lifecycle"`
+	Caller    Caller            `json:"caller"`
+	// EntrypointSet says that --entrypoint was given: the image's entrypoint and
+	// command are not used.
+	EntrypointSet bool `json:"entrypoint_set,omitempty"`
+}
+
+// HostImage is the image name that stands for the host's own file system.
+const HostImage = "host"
+
+// Config is config.json: a Spec completed by the supervisor, immutable but for
+// its name.
+type Config struct {
+	ID      string    `json:"id"` // 64 hex digits
+	Created time.Time `json:"created"`
+	ImageID string    `json:"image_id,omitempty"` // hex, without "sha256:"; empty for host
+	Layers  []string  `json:"layers,omitempty"`   // names of links in storage/overlay/l, top first
+	Spec
+}
+
+// States of a sandbox, in Docker's words.
+const (
+	Created = "created"
+	Running = "running"
+	Exited  = "exited"
+)
+
+// Status is state.json. While a monitor lives it is the only writer.
+type Status struct {
+	State      string    `json:"state"`
+	PID        int       `json:"pid,omitempty"`         // of the program, in the host's pid namespace
+	PIDStart   uint64    `json:"pid_start,omitempty"`   // its start time, field 22 of /proc/PID/stat
+	MonitorPID int       `json:"monitor_pid,omitempty"` //
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	ExitCode   int       `json:"exit_code"`
+	Unknown    bool      `json:"unknown,omitempty"` // the monitor died: the exit status is not known
+	Direct     bool      `json:"direct,omitempty"`  // output goes straight to the caller: no log
+	Error      string    `json:"error,omitempty"`   // why it did not start
+}
+
+// Sandbox is what inspect and ps are made from.
+type Sandbox struct {
+	Config Config `json:"config"`
+	Status Status `json:"status"`
+	Dir    string `json:"dir"` // sandboxes/<id> on the host
+}
+
+// ExecSpec is a program to start in a running sandbox.
+type ExecSpec struct {
+	Args       []string `json:"args"`
+	Env        []string `json:"env,omitempty"`
+	WorkDir    string   `json:"workdir,omitempty"`
+	User       string   `json:"user,omitempty"`
+	TTY        bool     `json:"tty,omitempty"`
+	Stdin      bool     `json:"stdin,omitempty"`
+	Detach     bool     `json:"detach,omitempty"`
+	Privileged bool     `json:"privileged,omitempty"`
+}
