@@ -1,0 +1,64 @@
+# sbx: build, try, test, measure. Everything here works for an ordinary user; started
+# as root, whatever starts sandboxes runs as the user sbxtest, which is made for it.
+
+VERSION ?= 0.1.0-dev
+PREFIX  ?= /usr/local
+BIN     ?= bin
+
+export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+export CGO_ENABLED := 0
+# containers/storage and rootlesskit drag in drivers we never use; each would cost
+# start-up time, and some need cgo.
+TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_zfs,no_vpnkit,no_gvisortapvsock,no_lxcusernic
+GOBUILD := go build -trimpath -tags $(TAGS) -ldflags "-s -w -X sbx/api.Version=$(VERSION)"
+
+.PHONY: build run test check bench measure lint man install clean help
+
+build: ## bin/sbx and bin/sbxd, both static
+	@command -v go >/dev/null || { contrib/setup build; exit 1; }
+	$(GOBUILD) -o $(BIN)/ ./cmd/sbx ./cmd/sbxd
+
+run: ## install what is missing, build, show a sandbox at work
+	contrib/setup run
+	$(MAKE) --no-print-directory build
+	contrib/as-user contrib/demo
+
+test: ## every test, as an unprivileged user
+	contrib/setup test
+	contrib/as-user make --no-print-directory check
+
+# Runs as the unprivileged user. TESTFLAGS goes to go test.
+check: build lint
+	@test "$$(id -u)" != 0 || { echo "sbx is for ordinary users and is tested as one: use make test"; exit 1; }
+	roots=$$(contrib/testroots) && eval "export $$roots" && \
+	  SBX_BIN=$(abspath $(BIN)) go test -tags $(TAGS) -count=1 -timeout 9m $(TESTFLAGS) ./...
+
+bench: ## sbx beside bwrap (and podman, crun where installed); table, and bin/out/bench.json
+	contrib/setup test
+	contrib/as-user make --no-print-directory measure BENCHFLAGS='$(BENCHFLAGS)'
+
+# Runs as the unprivileged user. BENCHFLAGS goes to the benchmark: see contrib/bench.
+measure: build
+	mkdir -p $(BIN)/out
+	go build -o $(BIN)/bench ./contrib/bench
+	roots=$$(contrib/testroots) && eval "$$roots" && \
+	  $(BIN)/bench --bin $(abspath $(BIN)) --rootfs "$$SBX_TEST_BUSYBOX" --json $(BIN)/out/bench.json $(BENCHFLAGS)
+
+lint: ## format, vet, layers, sizes of functions and files
+	@bad=$$(gofmt -l api cmd contrib internal sandbox tests $$(ls -d userns slirp seccomp image view 2>/dev/null)); \
+	  test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }
+	go vet -tags $(TAGS) ./...
+	go test -tags $(TAGS) -count=1 -run '^TestArch' ./tests
+
+man: build ## man/man1/*.1, from the commands' own help
+	contrib/mkman $(BIN)/sbx man/man1
+
+install: build ## into PREFIX (default /usr/local); DESTDIR is honoured
+	install -D -m 755 $(BIN)/sbx $(DESTDIR)$(PREFIX)/bin/sbx
+	install -D -m 755 $(BIN)/sbxd $(DESTDIR)$(PREFIX)/libexec/sbx/sbxd
+
+clean: ## what was built here
+	rm -rf $(BIN) man
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)

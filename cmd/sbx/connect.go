@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/dirs"
+)
+
+// attempts bounds how often a supervisor may be met that is just going away.
+const attempts = 5
+
+// request sends one request to the supervisor, which it starts if none runs.
+// What it returns is past the hello. The files stay the caller's.
+func request(verb string, body any, files ...*os.File) (*api.Conn, error) {
+	return requestAfter(func() {}, verb, body, files...)
+}
+
+// requestAfter calls connected once a supervisor listens, before it sends.
+func requestAfter(connected func(), verb string, body any, files ...*os.File) (*api.Conn, error) {
+	d, err := dirs.Find()
+	if err != nil {
+		return nil, err
+	}
+	for range attempts {
+		conn, err := reach(d)
+		if err != nil {
+			return nil, err
+		}
+		connected()
+		// Nothing is read from us before the hello is sent, so a request that
+		// got no hello was never seen and may be sent again.
+		err = conn.Send(verb, body, files...)
+		if err == nil {
+			err = greet(conn)
+		}
+		if err == nil {
+			return conn, nil
+		}
+		conn.Close()
+		if !errors.Is(err, io.EOF) && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+			return nil, err
+		}
+	}
+	return nil, api.Errorf("connect", d.Socket(), "the supervisor ended %d times before it said hello", attempts).
+		WithHint("see %s", d.Log())
+}
+
+// reach connects to the supervisor and makes sure that it is the user's own.
+func reach(d dirs.Dirs) (*api.Conn, error) {
+	uid := os.Getuid()
+	if uid == 0 {
+		// Root's supervisor runs as an unprivileged user, so its uid says
+		// nothing; that only root can put a socket here does.
+		if err := d.Make(); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := dial(d)
+	if absent(err) {
+		conn, err = launch(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	peer, _, err := conn.Peer()
+	if err == nil && peer != uid && uid != 0 {
+		err = api.Errorf("connect", d.Socket(), "uid %d listens there, not you", peer).
+			WithHint("set SBX_RUN to a directory of your own")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func dial(d dirs.Dirs) (*api.Conn, error) {
+	conn, err := api.Dial(d.Socket(), false)
+	if err != nil && !absent(err) {
+		return nil, api.Wrap("connect", d.Socket(), errors.Unwrap(err))
+	}
+	return conn, err
+}
+
+// absent says that nobody listens.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
+}
+
+// helloTimeout is for a supervisor that is being restarted and first takes back
+// its sandboxes.
+const helloTimeout = 2 * time.Minute
+
+// greet reads the hello. io.EOF means that there was none.
+func greet(conn *api.Conn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return err
+	}
+	p, err := conn.Recv()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return api.Errorf("wait for the supervisor", "", "no answer in %s", helloTimeout).
+			WithHint("end the process sbxd and try again; running sandboxes survive that")
+	}
+	if err != nil {
+		return err
+	}
+	p.CloseFiles()
+	if p.Kind == api.KindFault && p.Error != nil {
+		return p.Error
+	}
+	var hello api.Hello
+	if p.Kind != api.KindHello {
+		return api.Errorf("talk to the supervisor", "", "it greets with %q", p.Kind)
+	}
+	if err := p.Decode(&hello); err != nil {
+		return err
+	}
+	if hello.Protocol != api.Protocol {
+		return api.Errorf("talk to the supervisor", "", "it is version %s with protocol %d, this is sbx %s with protocol %d",
+			hello.Version, hello.Protocol, api.Version, api.Protocol).
+			WithHint("install sbx and sbxd of one version, then end the running sbxd; sandboxes survive that")
+	}
+	return conn.SetReadDeadline(time.Time{})
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"sbx/api"
+)
+
+func newList() command {
+	var o api.List
+	var latest bool
+	return command{
+		name: "ps", group: groupFacts, names: wantNothing,
+		short: "list sandboxes",
+		examples: `sbx ps -a
+sbx ps -q --filter name=web
+sbx ps --format '{{.Names}} {{.Status}}'`,
+		flags: func(f *pflag.FlagSet) {
+			f.BoolVarP(&o.All, "all", "a", false, "also those that do not run")
+			f.IntVarP(&o.Last, "last", "n", -1, "the `N` made last, running or not")
+			f.BoolVarP(&latest, "latest", "l", false, "the one made last")
+			f.BoolVarP(&o.Quiet, "quiet", "q", false, "ids only")
+			f.BoolVarP(&o.Size, "size", "s", false, "how much each has written")
+			f.BoolVar(&o.NoTrunc, "no-trunc", false, "do not shorten")
+			f.StringArrayVarP(&o.Filters, "filter", "f", nil, "`KEY=VALUE` to choose by: name, id, status, label, ancestor, exited, ...")
+			f.StringVar(&o.Format, "format", "", "`table|json|table TEMPLATE|TEMPLATE`")
+		},
+		run: func(s streams, _ []string) error {
+			for _, filter := range o.Filters {
+				if key, _, ok := strings.Cut(filter, "="); !ok || key == "" {
+					return invalid("--filter", filter, "expected KEY=VALUE")
+				}
+			}
+			if latest {
+				o.Last = 1
+			}
+			if o.Last < 0 {
+				o.Last = 0
+			}
+			_, err := ask(s, api.VerbList, o)
+			return err
+		},
+	}
+}
+
+func newInspect() command {
+	var o api.Inspect
+	var kind string
+	return command{
+		name: "inspect", group: groupFacts, args: "SANDBOX [SANDBOX...]", min: 1, max: -1, names: wantSandboxes,
+		short:    "show everything about sandboxes as JSON",
+		examples: "sbx inspect web\nsbx inspect -f '{{.State.Pid}}' web",
+		flags: func(f *pflag.FlagSet) {
+			f.StringVarP(&o.Format, "format", "f", "", "`json|TEMPLATE`")
+			f.BoolVarP(&o.Size, "size", "s", false, "also how much each has written")
+			f.StringVar(&kind, "type", "", "`container` is the only type so far")
+		},
+		run: func(s streams, args []string) error {
+			switch kind {
+			case "", "container":
+			case "image", "network", "volume", "plugin", "node", "secret", "service", "task", "config":
+				return refused("--type "+kind, "sbx inspects sandboxes only")
+			default:
+				return invalid("--type", kind, "expected container")
+			}
+			o.Names = args
+			_, err := ask(s, api.VerbInspect, o)
+			return err
+		},
+	}
+}
+
+func newTop() command {
+	return command{
+		name: "top", group: groupInside, args: "SANDBOX [ps OPTIONS]", min: 1, max: -1, program: true, names: wantSandbox,
+		short: "list the processes of a sandbox", examples: "sbx top web\nsbx top web -o pid,comm",
+		run: func(s streams, args []string) error {
+			_, err := ask(s, api.VerbTop, api.Top{Name: args[0], Args: args[1:]})
+			return err
+		},
+	}
+}
+
+func newInfo() command {
+	var format string
+	return command{
+		name: "info", group: groupFacts, names: wantNothing,
+		short: "show how sbx works on this machine", examples: "sbx info -f json",
+		flags: func(f *pflag.FlagSet) { f.StringVarP(&format, "format", "f", "", "`json|TEMPLATE`") },
+		run: func(s streams, _ []string) error {
+			_, err := ask(s, api.VerbInfo, api.Format{Format: format, Client: api.Version})
+			return err
+		},
+	}
+}
+
+func newVersion() command {
+	var format string
+	return command{
+		name: "version", group: groupFacts, names: wantNothing,
+		short: "show the versions of sbx and of its supervisor", examples: "sbx version -f '{{.Server.Version}}'",
+		flags: func(f *pflag.FlagSet) { f.StringVarP(&format, "format", "f", "", "`json|TEMPLATE`") },
+		run: func(s streams, _ []string) error {
+			conn, err := request(api.VerbVersion, api.Format{Format: format, Client: api.Version})
+			if err != nil {
+				// As Docker: half of the answer is better than none.
+				if format == "" {
+					fmt.Fprintf(s.out, "Client:\n Version: %s\n", api.Version)
+				}
+				return err
+			}
+			defer conn.Close()
+			done, err := answer(s, conn, func() {})
+			if err != nil {
+				return err
+			}
+			return printDone(s, done)
+		},
+	}
+}

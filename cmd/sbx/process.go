@@ -1,0 +1,65 @@
+package main
+
+import (
+	"path"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"sbx/api"
+)
+
+// processFlags say which program runs and what it starts with.
+type processFlags struct {
+	entrypoint       string
+	env, envFiles    []string
+	workDir, user    string
+	tty, stdin, init bool
+	ulimits          []string
+}
+
+func (f *processFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.entrypoint, "entrypoint", "", "program to run instead of the image's entrypoint")
+	fs.BoolVar(&f.init, "init", false, "run a pid 1 that reaps and forwards signals")
+	fs.StringArrayVar(&f.ulimits, "ulimit", nil, "`NAME=SOFT[:HARD]` resource limit, see setrlimit(2); -1 for none")
+	addProgramFlags(fs, &f.env, &f.envFiles, &f.workDir, &f.user)
+	fs.BoolVarP(&f.tty, "tty", "t", false, "give the program a terminal")
+	fs.BoolVarP(&f.stdin, "interactive", "i", false, "keep standard input open")
+}
+
+// addProgramFlags are those that run and exec share.
+func addProgramFlags(fs *pflag.FlagSet, env, envFiles *[]string, workDir, user *string) {
+	fs.StringArrayVarP(env, "env", "e", nil, "set a variable; `KEY` alone takes it from here")
+	fs.StringArrayVar(envFiles, "env-file", nil, "`FILE` of KEY=value lines")
+	fs.StringVarP(workDir, "workdir", "w", "", "working `DIR` in the sandbox")
+	fs.StringVarP(user, "user", "u", "", "`NAME|UID[:GROUP|GID]` to run as")
+}
+
+// process makes the api's Process for the words after the image.
+func (f *processFlags) process(cmd []string) (api.Process, error) {
+	p := api.Process{Cmd: cmd, User: f.user, TTY: f.tty, Stdin: f.stdin, Init: f.init}
+	if f.entrypoint != "" {
+		p.Entrypoint = []string{f.entrypoint}
+	}
+	var err error
+	if p.Env, err = environment(f.envFiles, f.env); err != nil {
+		return p, err
+	}
+	if p.WorkDir, err = workDir(f.workDir); err != nil {
+		return p, err
+	}
+	p.Rlimits, err = rlimits(f.ulimits)
+	return p, err
+}
+
+func workDir(dir string) (string, error) {
+	switch {
+	case dir == "":
+		return "", nil
+	case !path.IsAbs(dir):
+		return "", invalid("--workdir", dir, "not an absolute path")
+	case strings.ContainsRune(dir, 0):
+		return "", invalid("--workdir", dir, "it contains a NUL byte")
+	}
+	return path.Clean(dir), nil
+}

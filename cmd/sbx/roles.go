@@ -1,0 +1,16 @@
+package main
+
+import (
+	"sbx/sandbox/keeper"
+	"sbx/sandbox/monitor"
+	"sbx/sandbox/pid1"
+)
+
+// roles are the processes that this binary can be, by the base name of argv[0].
+var roles = map[string]func() int{
+	keeper.Name:    keeper.Main,
+	monitor.Role:   monitor.Main,
+	pid1.RoleMain:  pid1.Main,
+	pid1.RoleEnter: pid1.Enter,
+	pid1.RoleInit:  pid1.Init,
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"sbx/api"
+)
+
+func parseSpec(t *testing.T, args ...string) (api.Spec, error) {
+	t.Helper()
+	var f specFlags
+	c := command{name: "run", program: true, flags: f.add}
+	fs := c.flagSet()
+	if err := fs.Parse(args); err != nil {
+		return api.Spec{}, explain(c, err)
+	}
+	return f.spec(fs, fs.Args())
+}
+
+// TestSpec has one line for each flag: what it makes of a Spec, as it travels.
+func TestSpec(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("FROM_HERE", "there")
+	for name, text := range map[string]string{
+		"env": "\uFEFF# comment\n\n  A=1\nB= two words \"q\"\nFROM_HERE\nNOT_SET_ANYWHERE\n", "labels": "k=v\nbare\n",
+		"seccomp.json": `{"defaultAction":"SCMP_ACT_ALLOW"}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("src", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ args, want string }{
+		{"img", `{}`},
+		{"img ls -l --rm", `{"process":{"cmd":["ls","-l","--rm"]}}`},
+		{"img -- ls", `{"process":{"cmd":["--","ls"]}}`},
+		{"-it img sh", `{"process":{"cmd":["sh"],"tty":true,"stdin":true}}`},
+		{"--name web -h box img", `{"name":"web","hostname":"box"}`},
+		{"--rm --init -u 1:2 -w /a/../b img", `{"process":{"workdir":"/b","user":"1:2","init":true},"lifecycle":{"auto_remove":true}}`},
+		{"--entrypoint sh img -c id", `{"process":{"entrypoint":["sh"],"cmd":["-c","id"]},"entrypoint_set":true}`},
+		{"--entrypoint= img id", `{"process":{"cmd":["id"]},"entrypoint_set":true}`},
+		{"-e A=b=c -e FROM_HERE -e NOT_SET_ANYWHERE -e E= img", `{"process":{"env":["A=b=c","FROM_HERE=there","E="]}}`},
+		{"--env-file env -e A=2 img", `{"process":{"env":["A=1","B= two words \"q\"","FROM_HERE=there","A=2"]}}`},
+		{"-l a=b=c -l bare --label-file labels -l k=w img", `{"labels":{"a":"b=c","bare":"","k":"w"}}`},
+		{"--ulimit nofile=1:2 --ulimit core=-1 --ulimit nofile=5 img", `{"process":{"rlimits":[{"name":"nofile","soft":5,"hard":5},{"name":"core","soft":18446744073709551615,"hard":18446744073709551615}]}}`},
+		{"--ulimit nproc=1:-1 img", `{"process":{"rlimits":[{"name":"nproc","soft":1,"hard":18446744073709551615}]}}`},
+		{"--network host --pid host --ipc container:a --uts host img", `{"isolation":{"network":"host","pid":"host","ipc":"container:a","uts":"host"}}`},
+		{"--net none --ipc shareable --pid private img", `{"isolation":{"network":"none"}}`},
+		{"--cap-drop all --cap-add net_raw --cap-add CAP_CHOWN img", `{"isolation":{"cap_add":["NET_RAW","CHOWN"],"cap_drop":["ALL"]}}`},
+		{"--security-opt no-new-privileges img", `{"isolation":{"no_new_privileges":true}}`},
+		{"--security-opt no-new-privileges:true --security-opt no-new-privileges=false img", `{}`},
+		{"--security-opt seccomp=unconfined img", `{"isolation":{"seccomp":"unconfined"}}`},
+		{"--security-opt seccomp:default img", `{}`},
+		{"--security-opt seccomp=seccomp.json img", `{"isolation":{"seccomp":"{\"defaultAction\":\"SCMP_ACT_ALLOW\"}"}}`},
+		{"--privileged --read-only img", `{"isolation":{"privileged":true,"read_only":true}}`},
+		{"--stop-signal rtmin+3 --stop-timeout -1 img", `{"lifecycle":{"stop_signal":"37","stop_timeout":-1}}`},
+		{"--stop-signal int --stop-timeout 0 img", `{"lifecycle":{"stop_signal":"SIGINT","stop_timeout":0}}`},
+		{"--log-opt max-size=10m --log-opt max-file=3 --log-driver k8s-file img", `{"lifecycle":{"log_opts":{"max-file":"3","max-size":"10m"}}}`},
+		{"--pull never --restart no img", `{"pull":"never"}`},
+		{"-v ./src:/dst:ro img", `{"mounts":[{"type":"bind","source":"$DIR/src","target":"/dst","read_only":true}]}`},
+		{"-v $DIR/src/../src/:/dst/ img", `{"mounts":[{"type":"bind","source":"$DIR/src","target":"/dst"}]}`},
+		{"-v .:/a:rw img", `{"mounts":[{"type":"bind","source":"$DIR","target":"/a"}]}`},
+		{"--mount type=bind,src=src,dst=/d,ro img", `{"mounts":[{"type":"bind","source":"$DIR/src","target":"/d","read_only":true}]}`},
+		{"--mount type=bind,source=$DIR/src,target=/d,readonly=false img", `{"mounts":[{"type":"bind","source":"$DIR/src","target":"/d"}]}`},
+		{"--mount type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=1777 img", `{"mounts":[{"type":"tmpfs","target":"/t","options":"size=1048576,mode=1777"}]}`},
+		{"--tmpfs /t --tmpfs /u:size=64m,ro,mode=700,noexec img", `{"mounts":[{"type":"tmpfs","target":"/t"},{"type":"tmpfs","target":"/u","read_only":true,"options":"size=64m,mode=700,noexec"}]}`},
+		{"--here img", `{"process":{"workdir":"$DIR"},"mounts":[{"type":"bind","source":"$DIR","target":"$DIR"}]}`},
+		{"--here -w / img", `{"process":{"workdir":"/"},"mounts":[{"type":"bind","source":"$DIR","target":"$DIR"}]}`},
+	} {
+		args := strings.Fields(strings.ReplaceAll(test.args, "$DIR", dir))
+		got, err := parseSpec(t, args...)
+		if err != nil {
+			t.Errorf("%s: %v", test.args, err)
+			continue
+		}
+		if got.Image != "img" {
+			t.Errorf("%s: image %q", test.args, got.Image)
+		}
+		if got.Pull == "missing" {
+			got.Pull = ""
+		}
+		got.Image, got.Caller = "", api.Caller{}
+		for i := range got.Mounts {
+			m := &got.Mounts[i]
+			if (m.Type == "bind") != (m.Ino != 0) {
+				t.Errorf("%s: mount %d has inode %d", test.args, i, m.Ino)
+			}
+			m.Dev, m.Ino = 0, 0
+		}
+		var want api.Spec
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(test.want, "$DIR", dir)), &want); err != nil {
+			t.Fatal(err)
+		}
+		if g, w := asJSON(t, got), asJSON(t, want); g != w {
+			t.Errorf("%s:\n got %s\nwant %s", test.args, g, w)
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestRefusals: what cannot be honoured is an error that says so, with Docker's
+// exit status for it, before anything is started.
+func TestRefusals(t *testing.T) {
+	h := newHome(t)
+	dir := h.dir
+	for name, text := range map[string]string{"bad.env": "A=1\nno name here=1\n", "bad.json": "{", "empty.json": "{}", "there": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const usage = "See 'sbx run --help'.\n"
+	for _, test := range []struct {
+		args, want string
+		code       int
+	}{
+		{"run --memory 1g img", "run: --memory is not supported yet: sbx has no resource limits yet", 125},
+		{"run -m1g img", "run: -m is not supported yet: sbx has no resource limits yet", 125},
+		{"run -itp 80:80 img", "run: -p is not supported yet: sbx has no networks but none and host yet", 125},
+		{"create --userns host img", "create: --userns is not supported yet: sbx has one user mapping so far: root in the sandbox is you", 125},
+		{"run --foo img", "run: unknown flag: --foo\n" + usage, 125},
+		{"run -Z img", "run: unknown shorthand flag: 'Z' in -Z\n" + usage, 125},
+		{"run --name", "run: flag needs an argument: --name\n" + usage, 125},
+		{"run", "run: takes at least 1 argument\n" + usage, 125},
+		{"run --rm=maybe img", `run: invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax` + "\n" + usage, 125},
+		{"run -e =x img", `run: --env "=x": it has no name`, 125},
+		{"run --env-file bad.env img", `run: --env-file "bad.env": line 2: space in the name "no name here"`, 125},
+		{"run --env-file gone img", `run: --env-file "gone": no such file or directory`, 125},
+		{"run --label =x img", `run: --label "=x": it has no name`, 125},
+		{"run -v data:/x img", `run: --volume "data:/x": sbx has no named volumes yet: for the directory data write ./data`, 125},
+		{"run -v /x img", `run: --volume "/x": sbx has no anonymous volumes yet: give SOURCE:TARGET`, 125},
+		{"run -v a/b:/x img", `run: --volume "a/b:/x": the source is a relative path: write ./a/b`, 125},
+		{"run -v ./gone:/x img", `run: --volume "./gone:/x": source "` + dir + `/gone": no such file or directory: create it first, for example with mkdir`, 125},
+		{"run -v .:x img", `run: --volume ".:x": the target "x" is not an absolute path`, 125},
+		{"run -v .:/ img", `run: --volume ".:/": the target cannot be /`, 125},
+		{"run -v .:/x/.. img", `run: --volume ".:/x/..": the target cannot be /`, 125},
+		{"run -v .:/x:z img", `run: --volume ".:/x:z": the option z relabels the host's files, which sbx does not do`, 125},
+		{"run -v .:/x:ro,rslave img", `run: --volume ".:/x:ro,rslave": mount propagation (rslave) is not supported yet: a mount made on the host later is not seen`, 125},
+		{"run -v .:/x:ro:ro img", `run: --volume ".:/x:ro:ro": expected SOURCE:TARGET[:ro|rw]; for a path with a colon use --mount`, 125},
+		{"run -v .:/x -v ..:/x/ img", `run: two mounts on "/x": give one`, 125},
+		{"run --mount src=a,dst=/b img", `run: --mount "src=a,dst=/b": a tmpfs has no source`, 125},
+		{"run --mount type=volume,dst=/b img", `run: --mount "type=volume,dst=/b": type "volume" is not supported yet: sbx has no volumes but binds and tmpfs yet`, 125},
+		{"run --mount type=bind,dst=/b,bind-propagation=shared img", `run: --mount "type=bind,dst=/b,bind-propagation=shared": the option bind-propagation is not supported yet`, 125},
+		{"run --mount type=bind,dst=/b img", `run: --mount "type=bind,dst=/b": a bind needs source=`, 125},
+		{"run --tmpfs /t:size=lots img", `run: --tmpfs "/t:size=lots": unknown option "size=lots", see tmpfs(5)`, 125},
+		{"run --tmpfs t img", `run: --tmpfs "t": the target "t" is not an absolute path`, 125},
+		{"run --ulimit nofile=2:1 img", `run: --ulimit "nofile=2:1": the soft limit 2 is above the hard limit 1`, 125},
+		{"run --ulimit files=1 img", `run: --ulimit "files=1": no limit is called "files"`, 125},
+		{"run --cap-add NET_EVERYTHING img", `run: --cap-add "NET_EVERYTHING": no capability has that name, see capabilities(7)`, 125},
+		{"run --security-opt apparmor=x img", `run: --security-opt apparmor is not supported yet: an ordinary user can set no-new-privileges and seccomp only`, 125},
+		{"run --security-opt seccomp=gone img", `run: --security-opt "seccomp=gone": no such file or directory`, 125},
+		{"run --security-opt seccomp=bad.json img", `run: --security-opt "seccomp=bad.json": not a seccomp profile: unexpected end of JSON input`, 125},
+		{"run --security-opt seccomp=empty.json img", `run: --security-opt "seccomp=empty.json": not a seccomp profile: it has no defaultAction`, 125},
+		{"run --security-opt foo img", `run: --security-opt "foo": expected no-new-privileges or seccomp=FILE`, 125},
+		{"run --network bridge img", `run: --network "bridge" is not supported yet: sbx has no networks but none and host yet`, 125},
+		{"run --pid container: img", `run: --pid "container:": expected host or container:NAME`, 125},
+		{"run --uts container:a img", `run: --uts "container:a": a host name is shared with the host or with nobody`, 125},
+		{"run --uts host -h a img", `run: --hostname and --uts host exclude each other`, 125},
+		{"run --stop-signal NOPE img", `run: --stop-signal "NOPE": no signal has that name, see signal(7)`, 125},
+		{"run --stop-signal 65 img", `run: --stop-signal "65": signals have numbers from 1 to 64`, 125},
+		{"run --restart always img", `run: --restart always is not supported yet: sbx restarts no programs`, 125},
+		{"run --log-driver json-file img", `run: --log-driver "json-file" is not supported yet: sbx keeps logs in k8s-file format only`, 125},
+		{"run --name -x img", `run: --name "-x": expected letters, digits, '_', '.' and '-', the first a letter or digit`, 125},
+		{"run --name ../x img", `run: --name "../x": expected letters, digits, '_', '.' and '-', the first a letter or digit`, 125},
+		{"run -w x img", `run: --workdir "x": not an absolute path`, 125},
+		{"run --pull maybe img", `run: --pull "maybe": expected always, missing, newer or never`, 125},
+		{"run --detach-keys ctrl-1 img", `run: --detach-keys "ctrl-1": expected characters or ctrl-X, by commas, like ctrl-p,ctrl-q`, 125},
+		{"run --cidfile there img", `run: --cidfile "there": the file exists: remove it, unless its sandbox is still in use`, 125},
+		{"run -d -a stdout img", `run: --attach and --detach exclude each other`, 125},
+		{"run -it img", `the input device is not a TTY: leave out -t`, 125},
+		{"rm -v x", `rm: -v is not supported yet: sbx has no anonymous volumes yet, so there is nothing to remove with the sandbox`, 125},
+		{"rm", "rm: takes at least 1 argument\nSee 'sbx rm --help'.\n", 1},
+		{"rename a ../b", `rename: name "../b": expected letters, digits, '_', '.' and '-', the first a letter or digit`, 125},
+		{"kill -s NOPE x", `kill: --signal "NOPE": no signal has that name, see signal(7)`, 125},
+		{"stop -t -2 x", `stop: --timeout "-2": expected seconds, or -1 to wait for ever`, 125},
+		{"logs --tail x y", `logs: --tail "x": expected a number of lines, or all`, 125},
+		{"ps extra", "ps: takes no arguments\nSee 'sbx ps --help'.\n", 1},
+		{"ps -f running", `ps: --filter "running": expected KEY=VALUE`, 125},
+		{"start -a x y", "start: only one sandbox can be started and attached to\nSee 'sbx start --help'.\n", 1},
+		{"import http://x y", `import http://x: sbx fetches no URLs yet: use 'curl -L URL | sbx import - NAME'`, 1},
+		{"import gone y", `open gone: no such file or directory`, 1},
+		{"import . y", `import .: it is a directory: pack it with 'tar c -C DIR .'`, 1},
+		{"import there host", `import: name "host": it stands for the host's own file system`, 125},
+		{"pull img", `pull is not supported yet: sbx talks to no registries yet; use 'sbx import'`, 1},
+		{"frobnicate", "\"frobnicate\" is not a command of sbx\nSee 'sbx --help'.\n", 1},
+		{"container import x", "\"container import\" is not a command of sbx\nSee 'sbx --help'.\n", 1},
+		{"-H tcp://x ps", `-H is not supported yet: sbx talks to its own supervisor on this machine only`, 125},
+	} {
+		got := h.sbx(strings.Fields(test.args)...)
+		want := "sbx: " + strings.TrimSuffix(test.want, "\n") + "\n"
+		if got.err != want || got.code != test.code || got.out != "" {
+			t.Errorf("%s:\n got %q, status %d\nwant %q, status %d", test.args, got.err, got.code, want, test.code)
+		}
+	}
+	if _, err := os.Stat(h.data); err == nil {
+		t.Error("a refused command has made the data directory")
+	}
+}
+
+// TestDockersFlags: every flag that docker has for a command of ours is either
+// implemented or refused with a reason.
+func TestDockersFlags(t *testing.T) {
+	text, err := os.ReadFile("testdata/docker-flags.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := map[string]*pflag.FlagSet{}
+	known := 0
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		cmd, flags := words[0], words[1:]
+		if sets[cmd] == nil {
+			c, ok := lookup(cmd)
+			if !ok {
+				t.Fatalf("no command %s", cmd)
+			}
+			sets[cmd] = c.flagSet()
+		}
+		long := strings.TrimPrefix(flags[len(flags)-1], "--")
+		f := sets[cmd].Lookup(long)
+		why := refusedFlag(cmd, long)
+		switch {
+		case long == "help":
+		case (f == nil) == (why == ""):
+			t.Errorf("%s --%s: implemented %t, refused because %q", cmd, long, f != nil, why)
+		case len(flags) < 2:
+		case f != nil && f.Shorthand != flags[0][1:]:
+			t.Errorf("%s --%s has the letter %q, docker's is %s", cmd, long, f.Shorthand, flags[0])
+		case f == nil && longName(cmd, flags[0][1:]) != long:
+			t.Errorf("%s %s is not known to be --%s", cmd, flags[0], long)
+		}
+		known++
+	}
+	if known < 250 {
+		t.Errorf("only %d flags in testdata", known)
+	}
+}

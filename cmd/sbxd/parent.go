@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	kit "github.com/rootless-containers/rootlesskit/v3/pkg/parent"
+	"github.com/rootless-containers/rootlesskit/v3/pkg/port/builtin"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/dirs"
+	"sbx/sandbox/keeper"
+	"sbx/slirp"
+	"sbx/userns"
+)
+
+// propagation of mounts: what the host mounts shows in the namespace (a stick, a
+// network file system below the home directory), never the other way round.
+const propagation = "rslave"
+
+// parent stays in the host's namespaces. It makes those of the supervisor, or
+// finds the ones that sandboxes still live in, starts the keeper there, and
+// lives until that ends.
+func parent() error {
+	if os.Geteuid() == 0 {
+		return api.Errorf("start the supervisor", "", "root is not an ordinary user").WithHint("run sbx as an ordinary user")
+	}
+	d, err := dirs.Find()
+	if err != nil {
+		return err
+	}
+	if err := detach(d); err != nil {
+		return err
+	}
+	if err := takeTurn(d); errors.Is(err, errServed) {
+		return keeper.Ready()
+	} else if err != nil {
+		return err
+	}
+	self, err := linkKeeper(d)
+	if err != nil {
+		return err
+	}
+	if err := setEnviron(d, self); err != nil {
+		return err
+	}
+	source, reason := userns.Plan(userns.ThisHost())
+	if reason != nil {
+		fmt.Fprintln(os.Stderr, "sbxd: only the user's own id is mapped:", reason)
+		if err := os.Setenv(singleEnv, reason.Error()); err != nil {
+			return err
+		}
+	}
+	out := slirp.New(d.Run, os.Stderr)
+	left, err := findSurvivor(d.Run)
+	if err != nil {
+		return err
+	}
+	if left != nil {
+		defer left.pidfd.Close()
+		return rejoin(d, left, out)
+	}
+	return create(d, self, source, out)
+}
+
+// singleEnv tells the supervisor why there are no subordinate ids.
+const singleEnv = "SBX_SINGLE_UID"
+
+// detach makes this a process that nothing connects with who has started it,
+// but for standard output.
+func detach(d dirs.Dirs) error {
+	if err := d.Make(); err != nil {
+		return err
+	}
+	if err := openLog(d.Log()); err != nil {
+		return err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	if err := unix.Dup2(int(null.Fd()), unix.Stdin); err != nil {
+		return os.NewSyscallError("dup2", err)
+	}
+	// EPERM: it leads its session already.
+	if _, err := unix.Setsid(); err != nil && !errors.Is(err, unix.EPERM) {
+		return os.NewSyscallError("setsid", err)
+	}
+	return nil
+}
+
+// create makes new namespaces, by way of rootlesskit.
+func create(d dirs.Dirs, self string, source userns.Source, out *slirp.Driver) error {
+	logrus.SetOutput(os.Stderr)
+	logrus.SetLevel(logrus.WarnLevel)
+	ids := kit.SubidSourceStatic
+	switch source {
+	case userns.Dynamic:
+		ids = kit.SubidSourceDynamic
+	case userns.Single:
+		// The stand-in for getsubids answers the dynamic query.
+		ids = kit.SubidSourceDynamic
+		if err := useHelpers(d, self); err != nil {
+			return err
+		}
+	}
+	state := stateDir(d)
+	if err := kit.InitStateDir(state); err != nil {
+		return api.Wrap("prepare", state, err)
+	}
+	ports, err := builtin.NewParentDriver(os.Stderr, state, true, "auto")
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(driverEnv, out.Name()); err != nil {
+		return err
+	}
+	// Rootlesskit executes this binary again with these arguments; what makes it
+	// the child is pipeEnv. The word is for the reader of ps.
+	os.Args = []string{"sbxd", "child"}
+	err = runKit(kit.Opt{
+		PipeFDEnvKey:             pipeEnv,
+		StateDirEnvKey:           stateEnv,
+		ChildUseActivationEnvKey: activationEnv,
+		StateDir:                 state,
+		NetworkDriver:            out,
+		PortDriver:               ports,
+		DetachNetNS:              true,
+		Propagation:              propagation,
+		SubidSource:              ids,
+	})
+	if errors.Is(err, errStuck) {
+		// What Parent would have done on its way out.
+		err = errors.Join(err, out.Stop(), os.RemoveAll(state))
+	}
+	if err != nil {
+		return userns.Diagnose(err)
+	}
+	return nil
+}
+
+var errStuck = errors.New("the child ended during the start")
+
+// runKit lives as long as the namespaces. After errStuck the process must end.
+func runKit(opt kit.Opt) error {
+	dead := stuck()
+	ended := make(chan error, 1)
+	go func() {
+		// The child is killed when the thread that has started it ends.
+		runtime.LockOSThread()
+		ended <- kit.Parent(opt)
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-dead:
+		return errStuck
+	}
+}

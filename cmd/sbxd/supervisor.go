@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/dirs"
+	"sbx/sandbox"
+	"sbx/sandbox/keeper"
+)
+
+// idleDefault is how long a supervisor without a sandbox waits for the next
+// command. SBX_IDLE says something else ("10s").
+const idleDefault = time.Minute
+
+func supervise(ctx context.Context) error {
+	d, err := dirs.Find()
+	if err != nil {
+		return err
+	}
+	idle := idleDefault
+	if word := os.Getenv("SBX_IDLE"); word != "" {
+		if idle, err = time.ParseDuration(word); err != nil {
+			return api.Wrap("read SBX_IDLE", word, err)
+		}
+	}
+	for _, fd := range []int{keeper.ListenFD, keeper.ExecFD} {
+		unix.CloseOnExec(fd)
+	}
+	if err := unix.SetNonblock(keeper.ListenFD, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	return sandbox.Serve(ctx, sandbox.Options{
+		Dirs:   d,
+		Listen: os.NewFile(keeper.ListenFD, d.Socket()),
+		Binary: os.NewFile(keeper.ExecFD, "sbx"),
+		Idle:   idle,
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+}

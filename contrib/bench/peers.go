@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// peers are the commands of other programs that do the same as a row of ours.
+type peers struct {
+	run, exec []subject
+	end       []subject
+}
+
+// findPeers sets up podman and crun when they are installed. One that does not
+// work here is left out, with a line that says so.
+func (b *bench) findPeers(rootfs string) {
+	for name, setUp := range map[string]func(string) error{"podman": b.podman, "crun": b.crun} {
+		if _, err := exec.LookPath(name); err != nil {
+			continue
+		}
+		if err := setUp(rootfs); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: without %s: %v\n", name, err)
+		}
+	}
+}
+
+// podman gets a store of its own, removed with the instance.
+func (b *bench) podman(rootfs string) error {
+	base := []string{"podman", "--root", filepath.Join(b.Root, "podman"), "--runroot", filepath.Join(b.Root, "podman-run"), "--cgroup-manager", "cgroupfs"}
+	cmd := func(args ...string) subject {
+		return subject{name: "podman", args: append(append([]string{}, base...), args...), env: b.Env(), dir: b.Home, every: 10}
+	}
+	for _, s := range []subject{
+		cmd("import", rootfs, image),
+		cmd("run", "-d", "--name", "target", "--network", "none", image, "sleep", "100000"),
+	} {
+		if _, err := once(s); err != nil {
+			return err
+		}
+	}
+	b.peers.run = append(b.peers.run, cmd("run", "--rm", "--network", "none", image, "true"))
+	b.peers.exec = append(b.peers.exec, cmd("exec", "target", "true"))
+	b.peers.end = append(b.peers.end, cmd("rm", "-f", "-t", "0", "target"))
+	return nil
+}
+
+// crun gets the bundle that its own spec command makes, for our root and true.
+func (b *bench) crun(string) error {
+	bundle := filepath.Join(b.Home, "bundle")
+	if err := os.Mkdir(bundle, 0o755); err != nil {
+		return err
+	}
+	env := append(b.Env(), "XDG_RUNTIME_DIR="+b.Home)
+	if _, err := once(subject{args: []string{"crun", "spec", "--rootless"}, env: env, dir: bundle}); err != nil {
+		return err
+	}
+	path := filepath.Join(bundle, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return err
+	}
+	config["root"] = map[string]any{"path": b.root, "readonly": true}
+	process, ok := config["process"].(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s has no process", path)
+	}
+	process["terminal"], process["args"] = false, []string{"true"}
+	if raw, err = json.Marshal(config); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		return err
+	}
+	s := subject{name: "crun", args: []string{"crun", "--cgroup-manager=disabled", "run", "bench"}, env: env, dir: bundle, every: 2}
+	if _, err := once(s); err != nil {
+		return err
+	}
+	b.peers.run = append(b.peers.run, s)
+	return nil
+}

@@ -1,0 +1,197 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+	"go.podman.io/storage"
+	"go.podman.io/storage/drivers/overlay"
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+)
+
+// pending is the prefix of the name that an image has until it is complete. What
+// is found under such a name by Open was left behind by a crash.
+const pending = "localhost/sbx-pending/"
+
+// Store is an open image store. Its methods may be called from several goroutines.
+type Store struct {
+	graphRoot  string
+	store      storage.Store
+	uids, gids idMap
+
+	write sync.Mutex            // one record is made, and the index replaced, at a time
+	index atomic.Pointer[index] // nil until it is first needed
+}
+
+// Open opens the store at graphRoot, or makes a new one, and removes what an
+// import that was killed left there. Files that need not survive a reboot go to
+// runRoot. It must be called as uid 0 of a user namespace that owns the mount
+// namespace, and by one process at a time; storage.conf is not read.
+//
+// With a single id mapped, all files of all images are stored as belonging to
+// it. Such a store and an ordinary one do not mix: use another graphRoot.
+//
+// Overlay mounts in a user namespace need Linux 5.11.
+func Open(graphRoot, runRoot string) (_ *Store, err error) {
+	const op = "open image store"
+	s := &Store{graphRoot: graphRoot}
+	if s.uids, err = readIDMap("/proc/self/uid_map"); err != nil {
+		return nil, api.Wrap(op, graphRoot, err)
+	}
+	if s.gids, err = readIDMap("/proc/self/gid_map"); err != nil {
+		return nil, api.Wrap(op, graphRoot, err)
+	}
+	for _, dir := range []string{graphRoot, runRoot} {
+		if err := private(dir); err != nil {
+			return nil, api.Wrap(op, dir, err).WithHint("set SBX_DATA and SBX_RUN to directories of your own")
+		}
+	}
+	// The library's warnings are about its own configuration files and caches.
+	logrus.SetLevel(logrus.ErrorLevel)
+	// Asked first, because the library would go on with fuse-overlayfs if it finds
+	// one: its layers are written in another way.
+	runHome := filepath.Join(runRoot, "overlay")
+	if ok, err := overlay.SupportsNativeOverlay(filepath.Join(graphRoot, "overlay"), runHome); err != nil {
+		return nil, api.Wrap(op, graphRoot, err)
+	} else if !ok {
+		return nil, noOverlay(graphRoot, runHome)
+	}
+	if s.store, err = getStore(s.options(runRoot)); err != nil {
+		return nil, api.Wrap(op, graphRoot, err)
+	}
+	if err := s.sweep(); err != nil {
+		return nil, api.Wrap(op, graphRoot, fmt.Errorf("remove unfinished images: %w", err))
+	}
+	return s, nil
+}
+
+func (s *Store) options(runRoot string) storage.StoreOptions {
+	o := storage.StoreOptions{
+		GraphRoot:       s.graphRoot,
+		RunRoot:         runRoot,
+		GraphDriverName: "overlay",
+		GraphDriverOptions: []string{
+			// The layer's files reach the disk before the record that names them.
+			"overlay.sync=filesystem",
+			// The bind mount of the store onto itself is for mounts the library
+			// makes. It makes none here.
+			"overlay.skip_mount_home=true",
+		},
+	}
+	if s.squash() {
+		o.GraphDriverOptions = append(o.GraphDriverOptions, "overlay.ignore_chown_errors=true")
+	}
+	return o
+}
+
+// squash says that there is one id only, so ownership cannot be kept.
+func (s *Store) squash() bool { return s.uids.size() == 1 || s.gids.size() == 1 }
+
+// getStore keeps storage.GetStore from reading storage.conf: it parses the files
+// of the user and the system even when all options are given, and fails when they
+// are broken. The variable makes it read an empty one.
+func getStore(o storage.StoreOptions) (storage.Store, error) {
+	for key, value := range map[string]string{"CONTAINERS_STORAGE_CONF": os.DevNull, "CONTAINERS_STORAGE_CONF_OVERRIDE": ""} {
+		if old, set := os.LookupEnv(key); set {
+			defer os.Setenv(key, old)
+		} else {
+			defer os.Unsetenv(key)
+		}
+		if err := os.Setenv(key, value); err != nil {
+			return nil, err
+		}
+	}
+	return storage.GetStore(o)
+}
+
+// Close ends the use of the store. Sandboxes that run from its layers go on.
+func (s *Store) Close() error {
+	_, err := s.store.Shutdown(false)
+	if err != nil {
+		return fmt.Errorf("close image store %s: %w", s.graphRoot, err)
+	}
+	return nil
+}
+
+// private makes dir, or checks that nobody else can enter it: images hold setuid
+// programs and whatever was secret to their makers (CVE-2021-41091).
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user id %d", dir, st.Uid)
+	}
+	if st.Mode&0o077 == 0 {
+		return nil
+	}
+	if err := unix.Fchmod(fd, 0o700); err != nil {
+		return &os.PathError{Op: "chmod", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// noOverlay finds out why overlay cannot be used.
+func noOverlay(graphRoot, runHome string) error {
+	// The library has noted the failure there. Forget it: the cause may be gone
+	// at the next start.
+	if err := os.RemoveAll(runHome); err != nil {
+		return api.Wrap("open image store", runHome, err)
+	}
+	e := &api.Error{Op: "mount overlay", Path: graphRoot}
+	err := tryOverlay(graphRoot)
+	switch {
+	case strings.ContainsAny(graphRoot, ":,\\"):
+		e.Msg = "overlay takes : , and \\ in a path for separators"
+		e.Hint = "set SBX_DATA to a path without them"
+	case err == nil:
+		e.Msg = "the storage library finds no use for it"
+		e.Hint = "set SBX_DATA to a directory on ext4, xfs or btrfs"
+	case errors.Is(err, unix.ENODEV):
+		e = api.Wrap(e.Op, e.Path, err).WithHint("ask the administrator to load the kernel module overlay")
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		e = api.Wrap(e.Op, e.Path, err).WithHint("overlay in a user namespace needs Linux 5.11, and no security module that forbids it")
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e = api.Wrap(e.Op, e.Path, err).WithHint("free some space, or set SBX_DATA to a directory elsewhere")
+	default:
+		e = api.Wrap(e.Op, e.Path, err).WithHint("set SBX_DATA to a directory on ext4, xfs or btrfs")
+	}
+	return e
+}
+
+// tryOverlay mounts one the way a sandbox does, userxattr included.
+func tryOverlay(dir string) (err error) {
+	top, err := os.MkdirTemp(dir, "probe")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(top)) }()
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(top, name), 0o700); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work,userxattr", top)
+	merged := filepath.Join(top, "merged")
+	if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+		return err
+	}
+	return unix.Unmount(merged, 0)
+}

@@ -1,0 +1,126 @@
+// Package dirs says where sbx keeps its data and its sockets, and makes sure
+// that both belong to the user alone.
+package dirs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+)
+
+// Dirs are absolute paths.
+type Dirs struct {
+	Data string // images, sandboxes, logs; survives a reboot
+	Run  string // sockets and locks; need not
+}
+
+// Find reads the environment: SBX_DATA, XDG_DATA_HOME, HOME; SBX_RUN,
+// XDG_RUNTIME_DIR. Without a runtime directory of the user's own (su, sudo,
+// cron, CI) a private one under /tmp is used.
+func Find() (Dirs, error) {
+	data, err := dataDir()
+	if err != nil {
+		return Dirs{}, err
+	}
+	return Dirs{Data: data, Run: runDir()}, nil
+}
+
+func dataDir() (string, error) {
+	dir := os.Getenv("SBX_DATA")
+	if dir == "" {
+		if xdg := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(xdg) {
+			dir = filepath.Join(xdg, "sbx")
+		} else if home := os.Getenv("HOME"); filepath.IsAbs(home) {
+			dir = filepath.Join(home, ".local/share/sbx")
+		}
+	}
+	if !filepath.IsAbs(dir) {
+		return "", api.Errorf("find the data directory", dir, "HOME is not set to an absolute path").
+			WithHint("set SBX_DATA to a directory of your own")
+	}
+	return filepath.Clean(dir), nil
+}
+
+func runDir() string {
+	if dir := os.Getenv("SBX_RUN"); filepath.IsAbs(dir) {
+		return filepath.Clean(dir)
+	}
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) && owned(xdg) {
+		return filepath.Join(xdg, "sbx")
+	}
+	return fmt.Sprintf("/tmp/sbx-%d", os.Getuid())
+}
+
+func owned(dir string) bool {
+	var st unix.Stat_t
+	return unix.Stat(dir, &st) == nil && int(st.Uid) == os.Getuid() && st.Mode&0o077 == 0
+}
+
+// Make creates both directories where they are missing, and refuses ones that
+// another user owns or may enter: whoever can write there can be us.
+func (d Dirs) Make() error {
+	for _, dir := range []string{d.Data, d.Run} {
+		if err := private(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func private(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(dir), 0o700); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return api.Wrap("mkdir", dir, errors.Unwrap(err)).WithHint("set SBX_DATA and SBX_RUN to directories that you can write")
+	}
+	// A symlink that somebody else planted in /tmp must not be followed; one of
+	// our own, as $HOME/.local often is, lies above the last component.
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return api.Wrap("open", dir, err).WithHint("it must be a directory of your own, not a symbolic link")
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return api.Wrap("stat", dir, err)
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return api.Errorf("use", dir, "it belongs to uid %d", st.Uid).WithHint("set SBX_RUN and SBX_DATA to directories of your own")
+	}
+	if st.Mode&0o077 != 0 {
+		if err := unix.Fchmod(fd, 0o700); err != nil {
+			return api.Wrap("chmod 700", dir, err)
+		}
+	}
+	return nil
+}
+
+// Socket is where the supervisor listens.
+func (d Dirs) Socket() string { return filepath.Join(d.Run, "sock") }
+
+// Lock is held while a supervisor is being started.
+func (d Dirs) Lock() string { return filepath.Join(d.Run, "lock") }
+
+// Log is the supervisor's own log.
+func (d Dirs) Log() string { return filepath.Join(d.Data, "sbxd.log") }
+
+// Sandboxes holds a directory for each sandbox, named by its id.
+func (d Dirs) Sandboxes() string { return filepath.Join(d.Data, "sandboxes") }
+
+// Storage is the graph root of containers/storage.
+func (d Dirs) Storage() string { return filepath.Join(d.Data, "storage") }
+
+// StorageRun is its run root.
+func (d Dirs) StorageRun() string { return filepath.Join(d.Run, "storage") }
+
+// Monitor is the socket of a sandbox's monitor.
+func (d Dirs) Monitor(id string) string { return filepath.Join(d.Run, id, "monitor.sock") }

@@ -1,0 +1,271 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+	"sbx/sandbox/monitor"
+)
+
+// box is one sandbox. Supervisor.mu guards it.
+type box struct {
+	config  api.Config
+	status  api.Status
+	dir     string
+	link    *link         // to its monitor; nil without one
+	begun   chan struct{} // closed when the program runs, or never will
+	fault   *api.Error    // why it never will
+	ended   chan struct{} // closed when the program has ended; replaced by start
+	gone    chan struct{} // closed when the monitor has, too, and what it leaves is cleared
+	keep    bool          // a restart: --rm does not hold for this end
+	removed bool          // no longer in the tables
+}
+
+func newBox(c api.Config, dir string) *box {
+	return &box{
+		config: c, status: api.Status{State: api.Created}, dir: dir,
+		begun: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
+	}
+}
+
+// link is the conversation with a monitor.
+type link struct {
+	id      string
+	conn    *api.Conn
+	pid     int
+	child   bool          // ours to wait for
+	monitor *os.File      // its pidfd
+	program *os.File      // pidfd of the sandbox's first process, when it is known
+	ready   chan struct{} // closed when pid 1 waits for its specification, or never will
+	isReady bool
+	box     *box  // nil: a slot
+	said    bool  // it has told how the program ended
+	fault   error // why there is no program
+}
+
+func (l *link) setReady() {
+	if !l.isReady {
+		l.isReady = true
+		close(l.ready)
+	}
+}
+
+// setBegun is called with the lock held.
+func (b *box) setBegun() {
+	select {
+	case <-b.begun:
+	default:
+		close(b.begun)
+	}
+}
+
+func (b *box) view() api.Sandbox {
+	return api.Sandbox{Config: b.config, Status: b.status, Dir: b.dir}
+}
+
+func (b *box) running() bool { return b.link != nil && b.status.State == api.Running }
+
+// shortID is what Docker prints.
+func shortID(id string) string { return id[:min(12, len(id))] }
+
+// writeJSON replaces a file by way of a temporary one. sync makes it survive a
+// power cut.
+func writeJSON(path string, v any, sync bool) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// monitorSays is called for every packet of a monitor, in the events goroutine.
+func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
+	var status api.Status
+	if p.Kind == monitor.KindStarted || p.Kind == monitor.KindExited || p.Kind == monitor.KindStatus {
+		if err := p.Decode(&status); err != nil {
+			s.Log.Warn("monitor", "id", l.id, "error", err)
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := l.box
+	switch p.Kind {
+	case monitor.KindReady:
+		l.setReady()
+	case monitor.KindStarted, monitor.KindStatus:
+		if len(p.Files) == 1 && l.program == nil {
+			l.program, p.Files = p.Files[0], nil
+		}
+		if b != nil {
+			b.status = status
+			b.setBegun()
+		}
+	case monitor.KindExited:
+		s.programEnded(b, l, status)
+	case monitor.KindFault:
+		s.Log.Info("no program was started", "id", shortID(l.id), "error", p.Error)
+		l.fault = p.Error
+		if b == nil {
+			break
+		}
+		b.fault = p.Error
+		status = b.status
+		status.FinishedAt = time.Now().UTC()
+		status.ExitCode, status.Error = p.Error.ExitCode(), p.Error.Error()
+		s.programEnded(b, l, status)
+	}
+}
+
+// programEnded frees the name of a sandbox that is not to be kept, before
+// anybody who has heard of its end can ask for it.
+func (s *Supervisor) programEnded(b *box, l *link, status api.Status) {
+	l.said = true
+	if b == nil {
+		return
+	}
+	b.status = status
+	b.setBegun()
+	if b.config.Lifecycle.AutoRemove && !b.keep {
+		s.unlist(b)
+	}
+	close(b.ended)
+}
+
+// unlist takes a sandbox out of the tables.
+func (s *Supervisor) unlist(b *box) {
+	if b.removed {
+		return
+	}
+	b.removed = true
+	delete(s.boxes, b.config.ID)
+	if s.names[b.config.Name] == b {
+		delete(s.names, b.config.Name)
+	}
+}
+
+// monitorGone follows the end of a monitor's socket, in the events goroutine.
+func (s *Supervisor) monitorGone(l *link) {
+	s.mu.Lock()
+	l.setReady()
+	b := l.box
+	s.mu.Unlock()
+	if b == nil {
+		s.slots.forget(l)
+	}
+	go s.bury(l, b)
+}
+
+// bury waits for the monitor's very end, by which the kernel has taken down the
+// sandbox's mounts, and clears what it left.
+func (s *Supervisor) bury(l *link, b *box) {
+	s.waitMonitor(l)
+	if !l.said {
+		s.killProgram(l)
+	}
+	if err := os.RemoveAll(filepath.Join(s.Dirs.Run, l.id)); err != nil {
+		s.Log.Warn("remove", "error", err)
+	}
+	if l.program != nil {
+		l.program.Close()
+	}
+	if b == nil {
+		s.clear(filepath.Join(s.Dirs.Sandboxes(), l.id))
+		return
+	}
+	s.mu.Lock()
+	if !l.said {
+		s.unknown(b, l)
+	}
+	b.link = nil
+	remove, status := b.removed, b.status
+	s.last = time.Now()
+	s.mu.Unlock()
+	if remove {
+		s.clear(b.dir)
+	} else if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
+		s.Log.Warn("save state", "id", shortID(l.id), "error", err)
+	}
+	close(b.gone)
+}
+
+// unknown records the end of a sandbox whose monitor was killed: with it went
+// the exit status.
+func (s *Supervisor) unknown(b *box, l *link) {
+	status := b.status
+	status.State, status.Unknown = api.Exited, true
+	status.FinishedAt = time.Now().UTC()
+	status.ExitCode = 255
+	status.Error = "the monitor was killed: the exit status is not known"
+	s.programEnded(b, l, status)
+}
+
+func (s *Supervisor) waitMonitor(l *link) {
+	fds := []unix.PollFd{{Fd: int32(l.monitor.Fd()), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+			break
+		}
+	}
+	l.monitor.Close()
+	if !l.child {
+		return
+	}
+	var status unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(l.pid, &status, 0, nil); err != unix.EINTR {
+			return // ECHILD cannot be: nobody else waits for it
+		}
+	}
+}
+
+// killProgram ends what a killed monitor has left behind. The first process of a
+// pid namespace takes all others with it.
+func (s *Supervisor) killProgram(l *link) {
+	if l.program == nil {
+		return
+	}
+	if err := sys.Signal(l.program, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		s.Log.Warn("kill", "id", shortID(l.id), "error", err)
+	}
+	fds := []unix.PollFd{{Fd: int32(l.program.Fd()), Events: unix.POLLIN}}
+	// A process in uninterruptible sleep ends when its device answers.
+	if _, err := unix.Poll(fds, 10_000); err != nil && err != unix.EINTR {
+		s.Log.Warn("poll", "error", err)
+	}
+}
+
+// clear removes a sandbox's directory. The supervisor has, in its user namespace,
+// the right to remove what any id in it owns.
+func (s *Supervisor) clear(dir string) {
+	if err := os.RemoveAll(dir); err != nil {
+		s.Log.Warn("remove", "error", err)
+	}
+}

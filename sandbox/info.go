@@ -1,0 +1,112 @@
+package sandbox
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/slirp"
+	"sbx/view"
+)
+
+func (c *conversation) info(r *api.Format) error {
+	facts, err := c.s.facts()
+	if err != nil {
+		return err
+	}
+	text, err := view.Info(facts, r.Format)
+	if err != nil {
+		return err
+	}
+	return c.done(text)
+}
+
+func (c *conversation) version(r *api.Format) error {
+	server := view.Component{
+		Version: api.Version, Protocol: api.Protocol, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	client := server
+	client.Version = r.Client
+	text, err := view.Version(view.VersionFacts{Client: client, Server: server}, r.Format)
+	if err != nil {
+		return err
+	}
+	return c.done(text)
+}
+
+func (s *Supervisor) facts() (view.InfoFacts, error) {
+	facts := view.InfoFacts{
+		Version: api.Version, StorageRoot: s.Dirs.Storage(), RunRoot: s.Dirs.Run, Driver: "overlay",
+		CPUs: runtime.NumCPU(), SupervisorPID: os.Getpid(), OS: osName(), CgroupVersion: cgroupVersion(),
+		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
+	}
+	for _, e := range s.uids {
+		facts.UserNamespace = append(facts.UserNamespace, fmt.Sprintf("%d %d %d", e.Inside, e.Outside, e.Length))
+	}
+	for _, b := range s.sandboxes() {
+		facts.Sandboxes++
+		if b.Status.State == api.Running {
+			facts.Running++
+		}
+	}
+	facts.Stopped = facts.Sandboxes - facts.Running
+	s.slots.mu.Lock()
+	facts.WarmSlots = len(s.slots.free)
+	s.slots.mu.Unlock()
+	outlet, err := slirp.ReadOutlet(s.Dirs.Run)
+	if err != nil {
+		return facts, err
+	}
+	facts.Network = outlet.Driver
+	return facts, s.hostFacts(&facts)
+}
+
+func (s *Supervisor) hostFacts(facts *view.InfoFacts) error {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return os.NewSyscallError("uname", err)
+	}
+	facts.Kernel = unix.ByteSliceToString(uts.Release[:])
+	facts.Arch = unix.ByteSliceToString(uts.Machine[:])
+	facts.Name = unix.ByteSliceToString(uts.Nodename[:])
+	var mem unix.Sysinfo_t
+	if err := unix.Sysinfo(&mem); err != nil {
+		return os.NewSyscallError("sysinfo", err)
+	}
+	facts.Memory = int64(mem.Totalram) * int64(mem.Unit)
+	store, err := s.images()
+	if err != nil {
+		return err
+	}
+	images, err := store.List()
+	facts.Images = len(images)
+	return err
+}
+
+// osName is PRETTY_NAME of os-release(5).
+func osName() string {
+	f, err := os.Open("/etc/os-release")
+	if err != nil {
+		return "Linux"
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, ok := strings.CutPrefix(lines.Text(), "PRETTY_NAME="); ok {
+			return strings.Trim(name, `"`)
+		}
+	}
+	return "Linux"
+}
+
+func cgroupVersion() string {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &fs); err == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		return "2"
+	}
+	return "1"
+}

@@ -1,0 +1,86 @@
+package logfile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+)
+
+// watch waits for changes of a directory. inotify(7).
+type watch struct {
+	f    *os.File
+	ctx  context.Context
+	stop chan struct{}
+}
+
+// newWatch watches dir. Waiting ends for good at the time until, if it is not
+// zero, and when done is closed or ctx ends.
+func newWatch(ctx context.Context, dir string, until time.Time, done <-chan struct{}) (*watch, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		e := api.Wrap("inotify_init", "", err)
+		if errors.Is(err, unix.EMFILE) {
+			e = e.WithHint("raise fs.inotify.max_user_instances, or follow fewer logs")
+		}
+		return nil, e
+	}
+	w := &watch{f: os.NewFile(uintptr(fd), "inotify"), ctx: ctx, stop: make(chan struct{})}
+	const events = unix.IN_MODIFY | unix.IN_CREATE | unix.IN_MOVED_TO |
+		unix.IN_DELETE | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
+	if _, err := unix.InotifyAddWatch(fd, dir, events); err != nil {
+		w.f.Close()
+		e := api.Wrap("inotify_add_watch", dir, err)
+		if errors.Is(err, unix.ENOSPC) {
+			e = e.WithHint("raise fs.inotify.max_user_watches, or follow fewer logs")
+		}
+		return nil, e
+	}
+	if err := w.f.SetReadDeadline(until); err != nil {
+		w.f.Close()
+		return nil, err
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-done:
+		case <-w.stop:
+			return
+		}
+		// An error means that the file is closed, so nobody waits.
+		_ = w.f.SetReadDeadline(time.Unix(1, 0))
+	}()
+	return w, nil
+}
+
+// wait returns after a change; ended tells that there will be no other.
+func (w *watch) wait() (ended bool, err error) {
+	var buf [4 << 10]byte
+	n, err := w.f.Read(buf[:])
+	if ctxErr := w.ctx.Err(); ctxErr != nil {
+		return true, ctxErr
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return true, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
+		e := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
+		// IN_IGNORED comes last, when the directory is gone.
+		ended = ended || e.Mask&unix.IN_IGNORED != 0
+		b = b[min(len(b), unix.SizeofInotifyEvent+int(e.Len)):]
+	}
+	return ended, nil
+}
+
+func (w *watch) close() {
+	close(w.stop)
+	w.f.Close() // nothing was written
+}

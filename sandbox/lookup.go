@@ -1,0 +1,76 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+
+	"path/filepath"
+	"sbx/api"
+	"sbx/internal/names"
+)
+
+// find gives the sandbox of a name, an id, or a beginning of an id that fits no
+// other. The caller holds the lock.
+func (s *Supervisor) find(name string) (*box, error) {
+	name = strings.TrimPrefix(name, "/")
+	if b := s.names[name]; b != nil {
+		return b, nil
+	}
+	if b := s.boxes[name]; b != nil {
+		return b, nil
+	}
+	var found *box
+	if name != "" {
+		for id, b := range s.boxes {
+			if !strings.HasPrefix(id, name) {
+				continue
+			}
+			if found != nil {
+				return nil, api.Errorf("find sandbox", name, "several ids begin so").WithHint("give more of the id")
+			}
+			found = b
+		}
+	}
+	if found == nil {
+		return nil, api.Errorf("find sandbox", name, "no such sandbox").WithHint("see sbx ps -a").WithCode(1)
+	}
+	return found, nil
+}
+
+// sandboxes is a copy of all of them, newest first.
+func (s *Supervisor) sandboxes() []api.Sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]api.Sandbox, 0, len(s.boxes))
+	for _, b := range s.boxes {
+		all = append(all, b.view())
+	}
+	slices.SortFunc(all, func(a, b api.Sandbox) int { return b.Config.Created.Compare(a.Config.Created) })
+	return all
+}
+
+func (s *Supervisor) rename(name, to string) error {
+	if err := names.Valid(to); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if other := s.names[to]; other == b {
+		return api.Errorf("rename", to, "it has this name already")
+	} else if other != nil {
+		return api.Errorf("rename", to, "the name is in use by sandbox %s", shortID(other.config.ID))
+	}
+	config := b.config
+	config.Name = to
+	if err := writeJSON(filepath.Join(b.dir, "config.json"), &config, true); err != nil {
+		return diskError("write", b.dir, err)
+	}
+	delete(s.names, b.config.Name)
+	s.names[to] = b
+	b.config = config
+	return nil
+}

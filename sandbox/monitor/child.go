@@ -1,0 +1,224 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+	"sbx/sandbox/pid1"
+)
+
+// child is a process in the sandbox.
+type child struct {
+	pid     int
+	start   uint64 // its start time
+	pidfd   *os.File
+	control *api.Conn
+	held    []*os.File // namespaces
+}
+
+// spawn starts pid 1 and begins to listen for later supervisors.
+func (m *monitor) spawn(files []*os.File) error {
+	if err := m.openSocket(); err != nil {
+		return err
+	}
+	ours, theirs, err := api.Pair("pid1")
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	ns, err := json.Marshal(m.prepare.Namespaces)
+	if err != nil {
+		return err
+	}
+	args := []string{pid1.RoleMain, string(ns), m.prepare.Points}
+	var pid int
+	err = m.onMain(func() (err error) {
+		if m.prepare.Join {
+			pid, err = m.forkJoining(args, theirs, files)
+			return err
+		}
+		if m.prepare.Stage != nil {
+			if err := stage(m.prepare.Points, m.prepare.Stage); err != nil {
+				return err
+			}
+		}
+		pid, err = m.fork(args, theirs)
+		return err
+	})
+	if err != nil {
+		ours.Close()
+		return err
+	}
+	c, err := newChild(pid, ours)
+	if err != nil {
+		return err
+	}
+	m.child = c
+	c.hold(m.prepare.Namespaces.New)
+	m.tell(KindReady, nil)
+	return nil
+}
+
+// fork clones pid 1 into new namespaces.
+func (m *monitor) fork(args []string, control *api.Conn) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	var ambient []uintptr
+	if m.prepare.KeepID {
+		if ambient, err = sys.AllCaps(); err != nil {
+			return 0, err
+		}
+	}
+	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", m.self.Fd()), args, &syscall.ProcAttr{
+		Dir: "/",
+		// Standard error is the supervisor's log: what the Go runtime has to say if
+		// it dies.
+		Files: []uintptr{null.Fd(), null.Fd(), 2, fd(control), m.self.Fd()},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  uintptr(m.prepare.Namespaces.New | unix.CLONE_NEWUSER),
+			UidMappings: m.prepare.UIDMap, GidMappings: m.prepare.GIDMap,
+			GidMappingsEnableSetgroups: m.prepare.Setgroups,
+			AmbientCaps:                ambient,
+		},
+	})
+	if err != nil {
+		return 0, cloneError(err)
+	}
+	return pid, nil
+}
+
+// fd gives the descriptor of a connection that a child is to inherit. Fd makes
+// it blocking, which is what the child wants.
+func fd(c *api.Conn) uintptr { return c.File().Fd() }
+
+func cloneError(err error) error {
+	e := api.Wrap("clone", "", err)
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		e.WithHint("a limit of namespaces is reached: see /proc/sys/user/max_*_namespaces")
+	case errors.Is(err, unix.EAGAIN):
+		e.WithHint("the limit of processes is reached: see ulimit -u")
+	case errors.Is(err, unix.EPERM):
+		e.WithHint("the system does not allow user namespaces: see /proc/sys/kernel/unprivileged_userns_clone and the AppArmor restriction of user namespaces")
+	case errors.Is(err, unix.ENOMEM):
+		e.WithHint("no memory, or the limit of processes in the pid namespace is reached")
+	}
+	return e
+}
+
+// forkJoining starts pid 1 in the user and pid namespace of another sandbox,
+// whose first process files[0] refers to.
+func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File) (int, error) {
+	if len(files) != 1 {
+		return 0, api.Errorf("join a sandbox", "", "its pidfd is missing")
+	}
+	other := files[0]
+	defer other.Close()
+	if err := unix.Setns(int(other.Fd()), unix.CLONE_NEWPID); err != nil {
+		return 0, api.Wrap("setns pid", "", err).WithHint("the other sandbox has just ended")
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	entry := sys.Entry{
+		Exe: m.self, Args: args,
+		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
+		Join:    []sys.Join{{File: other, Flags: unix.CLONE_NEWUSER}},
+		Ambient: m.prepare.KeepID,
+		Unshare: int(m.prepare.Namespaces.New),
+	}
+	return entry.Start()
+}
+
+// enter starts a further program in the sandbox. On the main thread.
+func (m *monitor) enter(control *api.Conn) (int, error) {
+	ns := m.prepare.Namespaces
+	if (ns.New|ns.Joined)&unix.CLONE_NEWPID != 0 {
+		if err := unix.Setns(int(m.child.pidfd.Fd()), unix.CLONE_NEWPID); err != nil {
+			return 0, api.Wrap("setns pid", "", err).WithHint("the sandbox has just ended")
+		}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	flags := int(ns.New|ns.Joined)&^unix.CLONE_NEWPID | unix.CLONE_NEWUSER
+	entry := sys.Entry{
+		Exe: m.self, Args: []string{pid1.RoleEnter},
+		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
+		Join:    []sys.Join{{File: m.child.pidfd, Flags: flags}},
+		Ambient: m.prepare.KeepID,
+	}
+	return entry.Start()
+}
+
+func newChild(pid int, control *api.Conn) (*child, error) {
+	// The process is our child and not yet waited for: the pid is its own.
+	pidfd, err := sys.Pidfd(pid)
+	if err != nil {
+		return nil, err
+	}
+	start, err := sys.StartTime(pid)
+	if err != nil {
+		return nil, err
+	}
+	return &child{pid: pid, start: start, pidfd: pidfd, control: control}, nil
+}
+
+// hold keeps namespaces alive beyond the process, so that it is the monitor's
+// end and not the program's that waits for the kernel to take them down.
+func (c *child) hold(flags uint64) {
+	for flag, name := range map[uint64]string{unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc"} {
+		if flags&flag == 0 {
+			continue
+		}
+		// It is only a matter of speed.
+		if f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", c.pid, name)); err == nil {
+			c.held = append(c.held, f)
+		}
+	}
+}
+
+func (c *child) signal(sig unix.Signal) error {
+	err := sys.Signal(c.pidfd, sig)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// kill ends the process and all others of its pid namespace.
+func (c *child) kill() {
+	if err := c.signal(unix.SIGKILL); err != nil {
+		fmt.Fprintln(os.Stderr, "sbx-monitor:", err)
+	}
+	c.wait()
+}
+
+// wait gives the exit status as Docker has it.
+func (c *child) wait() int {
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(c.pid, &status, 0, nil)
+		if err == nil {
+			return pid1.ExitCode(status)
+		}
+		if err != unix.EINTR {
+			fmt.Fprintln(os.Stderr, "sbx-monitor: wait4:", err)
+			return api.ExitFault
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/sandbox/logfile"
+	"sbx/sandbox/pid1"
+)
+
+// monitor is the state of the process. The lock guards what several of its
+// conversations change.
+type monitor struct {
+	self  *os.File    // sealed memory file
+	main  chan func() // run on the main thread, see Main
+	ended chan int    // exit status of the monitor itself
+
+	prepare Prepare
+	listen  *os.File // monitor.sock
+	child   *child   // pid 1
+	start   *Start   // nil: still a slot
+	out     output
+	input   *os.File // write end of the program's standard input
+	execs   sync.WaitGroup
+
+	mu         sync.Mutex
+	supervisor *api.Conn
+	master     *os.File // of the program's terminal
+	status     api.Status
+}
+
+// Main is the monitor's process.
+//
+// Everything that forks runs on the main thread: a child is killed when the
+// thread that made it ends (PR_SET_PDEATHSIG), and this one ends last. It is also
+// the one that enters the sandbox's pid namespace, for its children.
+func Main() int {
+	runtime.LockOSThread()
+	if err := settle(); err != nil {
+		fmt.Fprintln(os.Stderr, "sbx-monitor:", err)
+		return api.ExitFault
+	}
+	control, err := api.ConnFd(Control, "supervisor")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sbx-monitor:", err)
+		return api.ExitFault
+	}
+	m := &monitor{
+		self: os.NewFile(Self, "sbx"), main: make(chan func()), ended: make(chan int, 1),
+		supervisor: control, status: api.Status{State: api.Created, MonitorPID: os.Getpid()},
+	}
+	go m.serve(control)
+	for {
+		select {
+		case f := <-m.main:
+			f()
+		case code := <-m.ended:
+			return code
+		}
+	}
+}
+
+func settle() error {
+	unix.CloseOnExec(Control)
+	unix.CloseOnExec(Self)
+	if err := unix.SetNonblock(Control, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	// What a child inherits before its execve must not be readable from inside.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_DUMPABLE", err)
+	}
+	// Without a pid namespace of its own a program's orphans come here.
+	return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+}
+
+// onMain runs f on the main thread and waits for it.
+func (m *monitor) onMain(f func() error) error {
+	done := make(chan error, 1)
+	m.main <- func() { done <- f() }
+	return <-done
+}
+
+// serve reads what a supervisor asks for, until that one goes away. A slot that
+// nobody has started is of no use to the next one.
+func (m *monitor) serve(control *api.Conn) {
+	for {
+		p, err := control.Recv()
+		if err != nil {
+			m.orphaned(control, err)
+			return
+		}
+		if err := m.handle(p); err != nil {
+			p.CloseFiles()
+			m.fail(api.Wrap("start the sandbox", "", err))
+		}
+	}
+}
+
+func (m *monitor) orphaned(control *api.Conn, err error) {
+	m.mu.Lock()
+	started := m.start != nil
+	if m.supervisor == control {
+		m.supervisor = nil
+	}
+	m.mu.Unlock()
+	control.Close()
+	if err != io.EOF {
+		fmt.Fprintln(os.Stderr, "sbx-monitor: supervisor:", err)
+	}
+	if !started {
+		m.quit(0)
+	}
+}
+
+func (m *monitor) quit(code int) {
+	select {
+	case m.ended <- code:
+	default: // somebody else has said so
+	}
+}
+
+func (m *monitor) handle(p *api.Packet) error {
+	switch p.Kind {
+	case KindPrepare:
+		if err := p.Decode(&m.prepare); err != nil {
+			return err
+		}
+		return m.spawn(p.Files)
+	case KindStart:
+		var s Start
+		if err := p.Decode(&s); err != nil {
+			return err
+		}
+		return m.run(&s, p.Files)
+	case KindAttach:
+		var a Attach
+		if err := p.Decode(&a); err != nil {
+			return err
+		}
+		return m.attach(&a, p.Files)
+	case KindExec:
+		var e Exec
+		if err := p.Decode(&e); err != nil {
+			return err
+		}
+		go m.exec(&e, p.Files)
+		return nil
+	case KindSignal:
+		var s api.Signal
+		if err := p.Decode(&s); err != nil {
+			return err
+		}
+		return m.signal(s.Num)
+	}
+	return api.Errorf("monitor", "", "unknown packet %q", p.Kind)
+}
+
+// signal reaches the program. That it has just ended is no error.
+func (m *monitor) signal(num int) error {
+	if m.child == nil {
+		return nil
+	}
+	if err := m.child.signal(unix.Signal(num)); err != nil {
+		fmt.Fprintln(os.Stderr, "sbx-monitor:", err)
+	}
+	return nil
+}
+
+// tell sends to the supervisor, if there is one. What it misses it learns from
+// state.json.
+func (m *monitor) tell(kind string, body any, files ...*os.File) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.supervisor == nil {
+		return
+	}
+	if err := m.supervisor.Send(kind, body, files...); err != nil {
+		fmt.Fprintf(os.Stderr, "sbx-monitor: tell the supervisor %s: %v\n", kind, err)
+	}
+}
+
+// run gives pid 1 its specification, and follows it to its end.
+func (m *monitor) run(s *Start, files []*os.File) error {
+	var client *client
+	if s.Client {
+		var err error
+		if client, files, err = newClient(m, s.Stdio, files); err != nil {
+			return err
+		}
+		m.out.add(client)
+	}
+	m.mu.Lock()
+	m.start = s
+	m.mu.Unlock()
+	if m.child == nil {
+		return api.Errorf("start the sandbox", "", "pid 1 was not prepared")
+	}
+	pipes, err := m.openStdio(s, client, files)
+	if err != nil {
+		return err
+	}
+	program := &s.Spec.Program
+	program.Stdin, program.Stdout, program.Stderr = pipes[0] != nil, pipes[1] != nil, pipes[2] != nil
+	program.Size = s.Stdio.Size
+	var send []*os.File
+	for _, f := range pipes {
+		if f != nil {
+			send = append(send, f)
+		}
+	}
+	err = m.child.control.Send(pid1.KindSpec, &s.Spec, send...)
+	for _, f := range send {
+		f.Close()
+	}
+	// A pid 1 that has given up has said why, and follow finds that.
+	if err != nil && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	if client != nil {
+		go client.serve()
+	}
+	go m.follow()
+	return nil
+}
+
+// openStdio gives the program's standard files: the client's own, or pipes that
+// the monitor copies and logs.
+func (m *monitor) openStdio(s *Start, client *client, files []*os.File) (pipes [3]*os.File, err error) {
+	if s.Stdio.Direct {
+		for i, have := range []bool{s.Stdio.In, s.Stdio.Out, s.Stdio.Err} {
+			if have && len(files) > 0 {
+				pipes[i], files = files[0], files[1:]
+			}
+		}
+		return pipes, nil
+	}
+	options, err := logfile.ParseOptions(s.Log)
+	if err != nil {
+		return pipes, err
+	}
+	if m.out.log, err = logfile.Create(m.prepare.Dir, options); err != nil {
+		return pipes, err
+	}
+	if s.Spec.Program.TTY {
+		return pipes, nil
+	}
+	if s.Stdin {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return pipes, err
+		}
+		if pipes[0], err = blocking(r); err != nil {
+			return pipes, err
+		}
+		m.input = w
+	}
+	for i, name := range []string{"stdout", "stderr"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return pipes, err
+		}
+		if pipes[i+1], err = blocking(w); err != nil {
+			return pipes, err
+		}
+		m.out.copy(name, r)
+	}
+	return pipes, nil
+}
+
+// blocking gives the program's end of a pipe the mode that programs expect; Go
+// makes pipes non-blocking for itself.
+func blocking(f *os.File) (*os.File, error) {
+	f.Fd()
+	return f, nil
+}
+
+// follow waits for pid 1 to become the program, and then for its end.
+func (m *monitor) follow() {
+	for {
+		p, err := m.child.control.Recv()
+		switch {
+		case err == io.EOF:
+			m.started()
+			m.exited(m.child.wait())
+			return
+		case err != nil:
+			m.fail(api.Wrap("start the sandbox", "", err))
+			return
+		case p.Kind == pid1.KindReady:
+		case p.Kind == pid1.KindPty && len(p.Files) == 1:
+			if err := m.terminal(p.Files[0]); err != nil {
+				m.fail(api.Wrap("start the sandbox", "", err))
+				return
+			}
+		case p.Kind == pid1.KindFault:
+			m.fail(p.Error)
+			return
+		}
+	}
+}
+
+// started is reached too when pid 1 was killed before its execve: it did not say
+// why, and its exit status is all there is.
+func (m *monitor) started() {
+	m.mu.Lock()
+	m.status.State = api.Running
+	m.status.StartedAt = time.Now().UTC()
+	m.status.PID, m.status.PIDStart = m.child.pid, m.child.start
+	m.status.Direct = m.start.Stdio.Direct
+	status := m.status
+	m.mu.Unlock()
+	m.out.tell(api.KindStarted, api.Started{ID: m.prepare.ID}, m.start.Detach)
+	m.tell(KindStarted, status, m.child.pidfd)
+	m.save(&status)
+}
+
+func (m *monitor) exited(code int) {
+	m.execs.Wait()
+	m.out.finish()
+	m.mu.Lock()
+	m.status.State = api.Exited
+	m.status.FinishedAt = time.Now().UTC()
+	m.status.ExitCode = code
+	status := m.status
+	m.mu.Unlock()
+	// The supervisor first: who hears of the end from the command line may ask it
+	// for the name again.
+	m.tell(KindExited, status)
+	m.out.tell(api.KindExited, api.Done{Code: code}, true)
+	m.save(&status)
+	m.quit(0)
+}
+
+// fail ends a sandbox that did not start.
+func (m *monitor) fail(e *api.Error) {
+	m.mu.Lock()
+	m.status.State = api.Exited
+	if m.status.StartedAt.IsZero() {
+		m.status.State = api.Created
+	}
+	m.status.FinishedAt = time.Now().UTC()
+	m.status.ExitCode, m.status.Error = e.ExitCode(), e.Error()
+	status := m.status
+	m.mu.Unlock()
+	if m.child != nil {
+		m.child.kill()
+	}
+	m.tell(KindFault, e)
+	m.out.tell(api.KindFault, e, true)
+	m.save(&status)
+	m.quit(0)
+}

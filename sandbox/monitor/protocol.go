@@ -1,0 +1,92 @@
+// Package monitor is the parent of one sandbox. It starts pid 1, keeps the log
+// and the exit status, serves attached command lines and starts further programs
+// with exec. A monitor outlives the supervisor that started it: the next one
+// finds it by its socket.
+package monitor
+
+import (
+	"syscall"
+
+	"sbx/api"
+	"sbx/sandbox/pid1"
+)
+
+// Role is the monitor's name as argv[0]; its argument is the sandbox's id.
+const Role = "sbx-monitor"
+
+// Descriptors that a monitor is started with.
+const (
+	Control = 3 // socket to the supervisor
+	Self    = 4 // sealed memory file of the sbx binary
+)
+
+// Packets between supervisor and monitor. A supervisor that connects to
+// monitor.sock is greeted with status.
+//
+//	supervisor      monitor
+//	prepare +fds ->             start pid 1 in its namespaces
+//	            <-  ready       it waits for its specification
+//	start +fds  ->              client connection, standard files
+//	            <-  started     Status; pidfd of the program
+//	            <-  exited      Status; the last packet
+//	            <-  fault       Error: the program did not start; the last packet
+//	attach, exec, signal ->
+//	            <-  status      Status, to a supervisor that has connected later; pidfd
+const (
+	KindPrepare = "prepare"
+	KindReady   = "ready"
+	KindStart   = "start"
+	KindAttach  = "attach"
+	KindExec    = "exec"
+	KindSignal  = "signal" // api.Signal
+	KindStarted = "started"
+	KindExited  = "exited"
+	KindFault   = "fault"
+	KindStatus  = "status"
+)
+
+// Prepare says what pid 1 is started in.
+type Prepare struct {
+	ID         string                 `json:"id"`
+	Dir        string                 `json:"dir"`    // sandboxes/<id>
+	Socket     string                 `json:"socket"` // monitor.sock
+	Points     string                 `json:"points"` // mount points, see pid1.Points
+	Namespaces pid1.Namespaces        `json:"namespaces"`
+	UIDMap     []syscall.SysProcIDMap `json:"uid_map,omitempty"`
+	GIDMap     []syscall.SysProcIDMap `json:"gid_map,omitempty"`
+	Setgroups  bool                   `json:"setgroups,omitempty"`
+	// KeepID says that the user is not 0 in the sandbox: an execve does not give
+	// its capabilities back by itself.
+	KeepID bool `json:"keep_id,omitempty"`
+	// Stage mounts what comes from the host before pid 1 is started, in a mount
+	// namespace that the sandbox has no rights over, so that the kernel locks
+	// what is read-only or covered. It is needed for a program that may mount.
+	Stage *pid1.Spec `json:"stage,omitempty"`
+	// Join is the user and pid namespace of the process whose pidfd comes with
+	// the packet.
+	Join bool `json:"join,omitempty"`
+}
+
+// Start is the program. Files: the client's connection if Client is set, then
+// standard files as in Stdio.
+type Start struct {
+	Spec   pid1.Spec         `json:"spec"`
+	Client bool              `json:"client,omitempty"`
+	Stdio  api.Stdio         `json:"stdio"`
+	Stdin  bool              `json:"stdin,omitempty"`      // the program has a standard input
+	Once   bool              `json:"stdin_once,omitempty"` // that ends with the first client's
+	Log    map[string]string `json:"log,omitempty"`        // --log-opt
+	Detach bool              `json:"detach,omitempty"`     // the client waits for started only
+}
+
+// Attach adds a client. Files: its connection, standard files.
+type Attach struct {
+	Stdio api.Stdio `json:"stdio"`
+}
+
+// Exec is a further program. Files: the client's connection, standard files.
+type Exec struct {
+	Program pid1.Program `json:"program"`
+	Stdio   api.Stdio    `json:"stdio"`
+	Detach  bool         `json:"detach,omitempty"`
+}

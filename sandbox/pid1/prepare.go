@@ -1,0 +1,240 @@
+package pid1
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+)
+
+// box is the sandbox while it is being built. The parts that every sandbox needs
+// are mounted on directories of our own before anybody asks for a sandbox, and
+// moved into the root when that is known: on kernels before 6.15 nothing can be
+// mounted on a mount that is itself detached.
+type box struct {
+	ns    Namespaces
+	dir   string // holds the mount points root, proc, sys, dev; empty on the host
+	proc  int    // descriptors of the mounts
+	sys   int
+	dev   int
+	pts   int
+	empty int // a read-only tmpfs with nothing in it
+	null  int // the host's /dev/null
+	root  int // set by build
+}
+
+// Points are the directories that must exist below the directory given to Main.
+var Points = []string{"root", "proc", "sys", "dev", "stage"}
+
+func prepare() (*box, error) {
+	b := &box{dir: os.Args[2], root: -1, pts: -1}
+	if err := json.Unmarshal([]byte(os.Args[1]), &b.ns); err != nil {
+		return nil, err
+	}
+	// Before the first mount: with a shared parent it would appear on the host,
+	// or wherever the supervisor is. mount_namespaces(7).
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, api.Wrap("mount --make-rprivate", "/", err)
+	}
+	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// owns says whether a kind of namespace is not the host's.
+func (b *box) owns(flag uint64) bool { return (b.ns.New|b.ns.Joined)&flag != 0 }
+
+// masks opens what hides other things.
+func (b *box) masks() error {
+	var err error
+	if b.null, err = openDevice(filepath.Join("/dev", "null")); err != nil {
+		return err
+	}
+	b.empty, err = sys.NewMount("tmpfs", sys.RDONLY|sys.NOSUID|sys.NODEV|sys.NOEXEC, [2]string{"mode", "555"}, [2]string{"size", "0"}, [2]string{"nr_inodes", "1"})
+	return err
+}
+
+// point mounts on one of our directories and gives the descriptor of the mount.
+func (b *box) point(name string, mount int) (int, error) {
+	if err := sys.AttachAt(mount, unix.AT_FDCWD, filepath.Join(b.dir, name)); err != nil {
+		return -1, err
+	}
+	return mount, nil
+}
+
+func (b *box) mountProc() error {
+	const attr = sys.NOSUID | sys.NODEV | sys.NOEXEC
+	var mount int
+	var err error
+	if b.owns(unix.CLONE_NEWPID) {
+		mount, err = sys.NewMount("proc", attr)
+	} else {
+		mount, err = sys.CloneTree(unix.AT_FDCWD, "/proc", true)
+	}
+	if errors.Is(err, unix.EPERM) {
+		return api.Wrap("mount proc", "", err).WithHint("a mount hides part of the host's /proc, as in a container: the kernel then refuses a new one")
+	}
+	if err != nil {
+		return err
+	}
+	if b.proc, err = b.point("proc", mount); err != nil {
+		return err
+	}
+	if b.ns.Bare {
+		return nil
+	}
+	return b.cover(b.proc, procMasked, procReadOnly)
+}
+
+// As the OCI runtimes do, after Docker: what tells about the host, and what
+// changes it. Kernel files that the machine does not have are passed over.
+var (
+	procMasked = []string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug",
+		"scsi", "timer_list", "timer_stats"}
+	procReadOnly = []string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+	sysMasked    = []string{"firmware", "devices/virtual/powercap"}
+)
+
+// cover hides some files and directories of a mount and makes others read-only.
+func (b *box) cover(mount int, masked, readOnly []string) error {
+	for _, path := range masked {
+		target, err := sys.OpenInRoot(mount, path, unix.O_PATH|unix.O_NOFOLLOW)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = b.mask(target)
+		unix.Close(target)
+		if err != nil {
+			return err
+		}
+	}
+	for _, path := range readOnly {
+		if err := readOnlyPath(mount, path); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mask covers a file with the host's /dev/null, which is known by its device
+// number and not by its name (CVE-2025-31133), and a directory with an empty one.
+func (b *box) mask(target int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(target, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	from := b.null
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		from = b.empty
+	}
+	cover, err := sys.CloneTree(from, "", false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(cover)
+	return sys.Attach(cover, target)
+}
+
+func readOnlyPath(mount int, path string) error {
+	target, err := sys.OpenInRoot(mount, path, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	self, err := sys.CloneTree(target, "", true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(self)
+	if err := sys.SetAttr(self, sys.RDONLY, true); err != nil {
+		return err
+	}
+	return sys.Attach(self, target)
+}
+
+// mountSys makes /sys. Of a network namespace that is the host's a new sysfs is
+// refused, so that the host's own is shown, read-only too.
+func (b *box) mountSys() error {
+	attr := sys.NOSUID | sys.NODEV | sys.NOEXEC
+	if !b.ns.Bare {
+		attr |= sys.RDONLY
+	}
+	if !b.owns(unix.CLONE_NEWNET) {
+		return b.hostSys(uint64(attr))
+	}
+	mount, err := sys.NewMount("sysfs", attr)
+	if errors.Is(err, unix.EPERM) {
+		return b.hostSys(uint64(attr))
+	}
+	if err != nil {
+		return err
+	}
+	if b.sys, err = b.point("sys", mount); err != nil {
+		return err
+	}
+	if err := b.mountCgroup(attr); err != nil {
+		return err
+	}
+	if b.ns.Bare {
+		return nil
+	}
+	return b.cover(b.sys, sysMasked, nil)
+}
+
+func (b *box) hostSys(attr uint64) error {
+	mount, err := sys.CloneTree(unix.AT_FDCWD, "/sys", true)
+	if err != nil {
+		return err
+	}
+	if err := sys.SetAttr(mount, attr|sys.RDONLY, true); err != nil {
+		return err
+	}
+	if b.sys, err = b.point("sys", mount); err != nil {
+		return err
+	}
+	return b.cover(b.sys, sysMasked, nil)
+}
+
+// mountCgroup shows the sandbox's own cgroup as /sys/fs/cgroup where the host
+// has the unified hierarchy there; elsewhere the directory stays empty.
+func (b *box) mountCgroup(attr int) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return nil
+	}
+	mount, err := sys.NewMount("cgroup2", attr|sys.RDONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(mount)
+	return sys.AttachAt(mount, b.sys, "fs/cgroup")
+}
+
+// loopback raises lo in a new network namespace. netdevice(7).
+func (b *box) loopback() error {
+	if b.ns.New&unix.CLONE_NEWNET == 0 {
+		return nil
+	}
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(s)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return os.NewSyscallError("ioctl SIOCSIFFLAGS lo", unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr))
+}

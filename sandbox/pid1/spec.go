@@ -1,0 +1,96 @@
+// Package pid1 is everything of sbx that runs inside a sandbox: it builds the
+// file system around itself, gives up what the program must not have, and
+// becomes the program.
+//
+// It runs in three roles, each started by the monitor from the sealed memory
+// file: Main, the first process of a new sandbox; Enter, a further program in
+// a running one; Init, the reaping pid 1 of --init. Between them and the host's
+// files stand only the mounts made here, so every path inside the root is
+// resolved by openat2 within that root, and every mount is made on a descriptor.
+package pid1
+
+import "sbx/api"
+
+// Names of the roles, as argv[0].
+const (
+	RoleMain  = "sbx-pid1"
+	RoleEnter = "sbx-enter"
+	RoleInit  = "sbx-init"
+)
+
+// Control is the descriptor of the socket to the monitor, in Main and Enter.
+const Control = 3
+
+// Self is the descriptor of the sealed memory file, which Main and Enter need
+// for --init.
+const Self = 4
+
+// Packets on the control socket. The monitor may send spec before ready arrives.
+//
+//	pid 1           monitor
+//	ready   ->                      namespaces and /proc, /dev, /sys are prepared
+//	        <-      spec +files     Spec or Entry; files: standard input, output, error as Stdio says
+//	pty +fd ->                      with a terminal: its master
+//	EOF                             after spec: execve has worked
+//	fault   ->                      instead of any of these; pid 1 exits
+const (
+	KindReady = "ready"
+	KindSpec  = "spec"
+	KindPty   = "pty"
+	KindFault = "fault"
+)
+
+// Namespaces says, as CLONE_NEW* flags, what Main finds itself in.
+type Namespaces struct {
+	New    uint64 // made for this sandbox
+	Joined uint64 // another sandbox's
+	// Bare leaves out everything that protects /proc and /sys: --privileged.
+	Bare bool
+	// Devices shows the host's devices: --privileged.
+	Devices bool
+}
+
+// Spec is what Main builds.
+type Spec struct {
+	Hostname string      `json:"hostname,omitempty"` // with a uts namespace of its own
+	Root     Root        `json:"root"`
+	Mounts   []api.Mount `json:"mounts,omitempty"`
+	Program  Program     `json:"program"`
+}
+
+// Root is the root file system.
+type Root struct {
+	// Overlay, when Host is empty. The paths are relative to Dir, which keeps
+	// them short (mount(2) takes 4096 bytes) and free of characters that the
+	// overlay options give a meaning.
+	Dir      string   `json:"dir,omitempty"`
+	Lower    []string `json:"lower,omitempty"` // top first
+	Upper    string   `json:"upper,omitempty"`
+	Work     string   `json:"work,omitempty"`
+	Volatile bool     `json:"volatile,omitempty"` // nothing of it will be needed after a crash
+
+	// Host is a directory that is shown read-only, with all mounts below it.
+	Host string `json:"host,omitempty"`
+	// Private are directories below Host that are replaced by empty ones.
+	Private []string `json:"private,omitempty"`
+
+	ReadOnly bool `json:"read_only,omitempty"`
+}
+
+// Program is what is executed, and as whom.
+type Program struct {
+	Args       []string     `json:"args"`
+	Env        []string     `json:"env"`
+	WorkDir    string       `json:"workdir,omitempty"`
+	User       string       `json:"user,omitempty"`
+	Rlimits    []api.Rlimit `json:"rlimits,omitempty"`
+	Caps       uint64       `json:"caps"` // bounding set, one bit each
+	NoNewPrivs bool         `json:"no_new_privs,omitempty"`
+	Seccomp    []byte       `json:"seccomp,omitempty"` // struct sock_filter array; empty: none
+	TTY        bool         `json:"tty,omitempty"`
+	Size       api.Size     `json:"size,omitzero"`
+	Init       bool         `json:"init,omitempty"`
+	Stdin      bool         `json:"stdin,omitempty"`  // files that come with the spec
+	Stdout     bool         `json:"stdout,omitempty"` //
+	Stderr     bool         `json:"stderr,omitempty"` //
+}

@@ -1,0 +1,172 @@
+package pid1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+)
+
+// identity is who the program runs as.
+type identity struct {
+	uid, gid int
+	groups   []int
+	home     string
+}
+
+// maxAccounts bounds what is read of an image's /etc/passwd or /etc/group.
+const maxAccounts = 8 << 20
+
+// lookUp understands Docker's user[:group]: names or numbers, which must be in
+// the image's /etc/passwd and /etc/group if they are names. It is strict: what
+// is neither is an error, and never root (CVE-2026-30892, CVE-2024-40635).
+func lookUp(spec string) (identity, error) {
+	who, group, grouped := strings.Cut(spec, ":")
+	if grouped && group == "" || strings.Contains(group, ":") {
+		return identity{}, userError(spec, "want USER[:GROUP]")
+	}
+	if who == "" {
+		who = "0"
+	}
+	passwd, err := accounts("/etc/passwd")
+	if err != nil {
+		return identity{}, err
+	}
+	groups, err := accounts("/etc/group")
+	if err != nil {
+		return identity{}, err
+	}
+	id := identity{home: "/"}
+	number, isNumber, err := numeric(who)
+	if err != nil {
+		return identity{}, userError(spec, err.Error())
+	}
+	entry := find(passwd, who, number, isNumber, 7)
+	switch {
+	case entry != nil:
+		if id.uid, err = strconv.Atoi(entry[2]); err == nil {
+			id.gid, err = strconv.Atoi(entry[3])
+		}
+		if err != nil {
+			return identity{}, userError(spec, "its line in the image's /etc/passwd is broken")
+		}
+		who = entry[0]
+		if entry[5] != "" {
+			id.home = entry[5]
+		}
+	case isNumber:
+		id.uid = number
+		if number == 0 {
+			id.home = "/root"
+		}
+	default:
+		return identity{}, userError(spec, "no such user in the image's /etc/passwd")
+	}
+	if grouped {
+		id.gid, err = lookUpGroup(groups, group)
+		return id, err
+	}
+	id.groups = memberships(groups, who)
+	return id, nil
+}
+
+func lookUpGroup(groups [][]string, name string) (int, error) {
+	number, isNumber, err := numeric(name)
+	if err != nil {
+		return 0, userError(name, err.Error())
+	}
+	if entry := find(groups, name, number, isNumber, 3); entry != nil {
+		return strconv.Atoi(entry[2])
+	}
+	if isNumber {
+		return number, nil
+	}
+	return 0, userError(name, "no such group in the image's /etc/group")
+}
+
+func userError(spec, cause string) error {
+	return api.Errorf("look up user", strconv.Quote(spec), "%s", cause)
+}
+
+// numeric says whether s is a number, and refuses one that is no id: uid_t(-1)
+// means "leave unchanged" to setresuid(2).
+func numeric(s string) (n int, ok bool, err error) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false, nil
+	}
+	v, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || v >= 1<<32-1 {
+		return 0, true, errors.New("the number is no user or group id")
+	}
+	return int(v), true, nil
+}
+
+// find gives the line of a name, or of an id.
+func find(lines [][]string, name string, id int, numeric bool, fields int) []string {
+	for _, f := range lines {
+		if len(f) < fields {
+			continue
+		}
+		if f[0] == name || numeric && f[2] == strconv.Itoa(id) {
+			return f
+		}
+	}
+	return nil
+}
+
+func memberships(groups [][]string, user string) []int {
+	var ids []int
+	for _, f := range groups {
+		if len(f) < 4 || !contains(strings.Split(f[3], ","), user) {
+			continue
+		}
+		if id, ok, err := numeric(f[2]); ok && err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// accounts reads a file of the image that could be anything: a link out of the
+// root, a FIFO that never answers, a device (CVE-2024-9676). It must be a
+// regular file; a missing one is empty.
+func accounts(path string) ([][]string, error) {
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/", Err: err}
+	}
+	defer unix.Close(root)
+	fd, err := sys.OpenInRoot(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxAccounts {
+		return nil, api.Errorf("read", path, "in the image it is not a regular file of reasonable size").
+			WithHint("give the user as a number and repair the image")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxAccounts))
+	if err != nil {
+		return nil, err
+	}
+	var lines [][]string
+	for line := range bytes.Lines(data) {
+		lines = append(lines, strings.Split(strings.TrimSuffix(string(line), "\n"), ":"))
+	}
+	return lines, nil
+}

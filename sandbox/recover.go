@@ -1,0 +1,139 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+	"sbx/sandbox/monitor"
+)
+
+// recover finds what earlier supervisors have left: sandboxes that run on,
+// sandboxes that have ended meanwhile, and what was half made or half removed.
+func (s *Supervisor) recover() error {
+	entries, err := os.ReadDir(s.Dirs.Sandboxes())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		dir := filepath.Join(s.Dirs.Sandboxes(), e.Name())
+		var config api.Config
+		err := readJSON(filepath.Join(dir, "config.json"), &config)
+		switch {
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			// It is not ours to delete what cannot be read: it may hold data.
+			s.Log.Warn("a sandbox cannot be read and is left alone", "dir", dir, "error", err)
+		case err != nil || config.ID != e.Name():
+			s.abandon(e.Name(), dir)
+		default:
+			s.restore(config, dir)
+		}
+	}
+	return nil
+}
+
+// abandon clears what never became a sandbox: a slot, or a request that was not
+// finished. A slot's monitor ends by itself.
+func (s *Supervisor) abandon(id, dir string) {
+	s.clear(filepath.Join(s.Dirs.Run, id))
+	s.clear(dir)
+}
+
+func (s *Supervisor) restore(config api.Config, dir string) {
+	b := newBox(config, dir)
+	err := readJSON(filepath.Join(dir, "state.json"), &b.status)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.Log.Warn("read state", "id", shortID(config.ID), "error", err)
+	}
+	s.boxes[config.ID], s.names[config.Name] = b, b
+	l, err := s.reconnect(b)
+	if err == nil {
+		l.box, b.link = b, l
+		if err = s.events.add(l); err == nil {
+			return
+		}
+		b.link = nil
+		l.conn.Close()
+	}
+	s.settle(b)
+}
+
+// reconnect greets the monitor of a sandbox that may still run.
+func (s *Supervisor) reconnect(b *box) (*link, error) {
+	conn, err := api.Dial(s.Dirs.Monitor(b.config.ID), false)
+	if err != nil {
+		return nil, err
+	}
+	_, pid, err := conn.Peer()
+	if err == nil {
+		// It speaks first. One that is stopped, or hangs, must not stop us.
+		err = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	}
+	var p *api.Packet
+	if err == nil {
+		p, err = conn.Recv()
+	}
+	l := &link{id: b.config.ID, conn: conn, pid: pid, ready: make(chan struct{})}
+	l.setReady()
+	if err == nil && p.Kind != monitor.KindStatus {
+		err = api.Errorf("reconnect", b.config.ID, "the monitor said %q", p.Kind)
+	}
+	if err == nil {
+		err = p.Decode(&b.status)
+	}
+	if err == nil {
+		l.monitor, err = sys.Pidfd(pid)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if len(p.Files) == 1 {
+		l.program, p.Files = p.Files[0], nil
+	}
+	p.CloseFiles()
+	if b.status.State != api.Created {
+		b.setBegun()
+	}
+	return l, conn.SetReadDeadline(time.Time{})
+}
+
+// settle records the end of a sandbox that has no monitor any more.
+func (s *Supervisor) settle(b *box) {
+	s.clear(filepath.Join(s.Dirs.Run, b.config.ID))
+	if b.status.State == api.Running {
+		s.killLeft(b)
+		b.status.State, b.status.Unknown = api.Exited, true
+		b.status.FinishedAt = time.Now().UTC()
+		b.status.ExitCode = 255
+		b.status.Error = "the monitor was killed: the exit status is not known"
+		if err := writeJSON(filepath.Join(b.dir, "state.json"), b.status, false); err != nil {
+			s.Log.Warn("save state", "id", shortID(b.config.ID), "error", err)
+		}
+	}
+	b.setBegun()
+	close(b.ended)
+	close(b.gone)
+	if b.config.Lifecycle.AutoRemove {
+		s.unlist(b)
+		s.clear(b.dir)
+	}
+}
+
+// killLeft ends a program whose monitor is gone. Its pid may be another process's
+// by now: the start time tells.
+func (s *Supervisor) killLeft(b *box) {
+	program, err := sys.Find(b.status.PID, b.status.PIDStart)
+	if err != nil {
+		return // it has ended
+	}
+	defer program.Close()
+	if err := sys.Signal(program, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		s.Log.Warn("kill", "id", shortID(b.config.ID), "error", err)
+	}
+}

@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+	"sbx/internal/undo"
+	"sbx/sandbox/monitor"
+	"sbx/sandbox/pid1"
+	"sbx/userns"
+)
+
+// A slot is a sandbox without a program: its directories made, its namespaces,
+// /proc and /dev prepared. Most sandboxes want the same, and get one that is
+// ready; the price was paid while nobody waited.
+const maxSlots = 2
+
+// usual is what a slot is prepared for.
+const usual = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+type slots struct {
+	mu     sync.Mutex
+	free   []*link
+	making int
+	closed bool
+}
+
+// take gives a slot, or nil.
+func (s *slots) take() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) == 0 {
+		return nil
+	}
+	l := s.free[0]
+	s.free = s.free[1:]
+	return l
+}
+
+// forget drops a slot whose monitor has died.
+func (s *slots) forget(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.free {
+		if f == l {
+			s.free = append(s.free[:i:i], s.free[i+1:]...)
+			return
+		}
+	}
+}
+
+// close ends all slots: a monitor whose supervisor leaves before there was a
+// program ends by itself.
+func (s *slots) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, l := range s.free {
+		l.conn.CloseWrite()
+	}
+}
+
+// refill makes slots until there are enough of them.
+func (s *Supervisor) refill() {
+	for {
+		s.slots.mu.Lock()
+		if s.slots.closed || len(s.slots.free)+s.slots.making >= maxSlots {
+			s.slots.mu.Unlock()
+			return
+		}
+		s.slots.making++
+		s.slots.mu.Unlock()
+		l, err := s.makeSlot()
+		s.slots.mu.Lock()
+		s.slots.making--
+		if err == nil {
+			s.slots.free = append(s.slots.free, l)
+		}
+		s.slots.mu.Unlock()
+		if err != nil {
+			s.Log.Warn("prepare a slot", "error", err)
+			return
+		}
+	}
+}
+
+func (s *Supervisor) makeSlot() (*link, error) {
+	id := newID()
+	if _, err := s.makeDirs(id); err != nil {
+		return nil, err
+	}
+	l, err := s.startMonitor(s.usualPrepare(id), nil)
+	if err != nil {
+		s.clear(filepath.Join(s.Dirs.Sandboxes(), id))
+		return nil, err
+	}
+	<-l.ready
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l, l.fault
+}
+
+// usualPrepare is what a sandbox gets that asks for nothing special.
+func (s *Supervisor) usualPrepare(id string) *monitor.Prepare {
+	return &monitor.Prepare{
+		ID: id, Dir: filepath.Join(s.Dirs.Sandboxes(), id), Socket: s.Dirs.Monitor(id), Points: s.points,
+		Namespaces: pid1.Namespaces{New: usual},
+		UIDMap:     userns.SysProcIDMap(s.uids), GIDMap: userns.SysProcIDMap(s.gids), Setgroups: s.setgroups,
+	}
+}
+
+// newID is 256 random bits, as Docker has them.
+func newID() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (s *Supervisor) makeDirs(id string) (dir string, err error) {
+	var undo undo.Stack
+	defer undo.Unwind(&err)
+	dir = filepath.Join(s.Dirs.Sandboxes(), id)
+	for _, d := range []struct {
+		path string
+		mode os.FileMode
+	}{{dir, 0o700}, {dir + "/upper", 0o755}, {dir + "/work", 0o700}} {
+		if err := os.Mkdir(d.path, d.mode); err != nil {
+			return "", diskError("mkdir", d.path, err)
+		}
+		undo.Add("rmdir "+d.path, func() error { return os.Remove(d.path) })
+	}
+	return dir, nil
+}
+
+// startMonitor starts the monitor of a sandbox and tells it to start pid 1. It
+// does not wait for that.
+func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *link, err error) {
+	var undo undo.Stack
+	defer undo.Unwind(&err)
+	run := filepath.Dir(prepare.Socket)
+	if err := os.Mkdir(run, 0o700); err != nil {
+		return nil, diskError("mkdir", run, err)
+	}
+	undo.Add("rmdir "+run, func() error { return os.RemoveAll(run) })
+	ours, theirs, err := api.Pair("monitor")
+	if err != nil {
+		return nil, limitError("socketpair", err)
+	}
+	defer theirs.Close()
+	undo.Add("close", ours.Close)
+	pid, err := s.forkMonitor(prepare.ID, theirs)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{id: prepare.ID, conn: ours, pid: pid, child: true, ready: make(chan struct{})}
+	// The process is our child and not waited for: the pid is its own.
+	if l.monitor, err = sys.Pidfd(pid); err != nil {
+		return nil, limitError("pidfd_open", err)
+	}
+	var files []*os.File
+	if join != nil {
+		files = append(files, join)
+	}
+	if err := ours.Send(monitor.KindPrepare, prepare, files...); err != nil {
+		return nil, err
+	}
+	if err := s.events.add(l); err != nil {
+		return nil, err
+	}
+	undo.Release()
+	return l, nil
+}
+
+func (s *Supervisor) forkMonitor(id string, control *api.Conn) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, limitError("open", err)
+	}
+	defer null.Close()
+	// A monitor has little to do at any time: one processor and a tight collector
+	// keep it small.
+	env := []string{"GOMAXPROCS=2", "GOGC=50", "GODEBUG=madvdontneed=1"}
+	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", s.Binary.Fd()), []string{monitor.Role, id}, &syscall.ProcAttr{
+		Dir: "/", Env: env,
+		Files: []uintptr{null.Fd(), null.Fd(), 2, control.File().Fd(), s.Binary.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return 0, limitError("start a monitor", err)
+	}
+	return pid, nil
+}

@@ -1,0 +1,322 @@
+package sandbox
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/undo"
+	"sbx/sandbox/monitor"
+	"sbx/sandbox/pid1"
+	"sbx/userns"
+)
+
+// run creates and starts a sandbox: the path that is measured. Nothing on it
+// takes a lock of the image store, starts a helper or waits for a disk.
+func (s *Supervisor) run(r *api.Run, conn *api.Conn, files []*os.File) (err error) {
+	defer func() { go s.refill() }()
+	c, err := s.complete(r.Spec, newID())
+	if err != nil {
+		return err
+	}
+	prepare, join, err := s.prepareFor(&c)
+	if err != nil {
+		return err
+	}
+	var l *link
+	if prepare == nil {
+		if l = s.slots.take(); l != nil {
+			rename(&c, l.id)
+		} else {
+			prepare = s.usualPrepare(c.ID)
+		}
+	}
+	b, err := s.register(c, l != nil)
+	if err != nil {
+		if l != nil {
+			l.conn.CloseWrite() // the slot ends, and is cleared
+		}
+		return err
+	}
+	if err := s.launch(b, l, prepare, join, conn, r.Stdio, files, r.Detach); err != nil {
+		s.discard(b)
+		return err
+	}
+	return nil
+}
+
+// rename gives a sandbox the id of the slot that it gets.
+func rename(c *api.Config, id string) {
+	old := shortID(c.ID)
+	c.ID = id
+	if c.Hostname != old {
+		return
+	}
+	c.Hostname = shortID(id)
+	for i, kv := range c.Process.Env {
+		if kv == "HOSTNAME="+old {
+			c.Process.Env[i] = "HOSTNAME=" + c.Hostname
+		}
+	}
+}
+
+// create makes a sandbox and does not start it.
+func (s *Supervisor) create(spec api.Spec) (string, error) {
+	c, err := s.complete(spec, newID())
+	if err != nil {
+		return "", err
+	}
+	if _, _, err := s.prepareFor(&c); err != nil {
+		return "", err
+	}
+	b, err := s.register(c, false)
+	if err != nil {
+		return "", err
+	}
+	return b.config.ID, syncDir(b.dir)
+}
+
+// register makes a sandbox known, in the tables and on disk. The directories of
+// a slot are there already.
+func (s *Supervisor) register(c api.Config, slot bool) (b *box, err error) {
+	var undo undo.Stack
+	defer undo.Unwind(&err)
+	b = newBox(c, filepath.Join(s.Dirs.Sandboxes(), c.ID))
+	s.mu.Lock()
+	if err = checkName(s, &c); err == nil {
+		b.config = c
+		s.boxes[c.ID], s.names[c.Name] = b, b
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	undo.Add("unlist", func() error {
+		s.mu.Lock()
+		s.unlist(b)
+		s.mu.Unlock()
+		return nil
+	})
+	if !slot {
+		if _, err := s.makeDirs(c.ID); err != nil {
+			return nil, err
+		}
+		undo.Add("remove "+b.dir, func() error { return os.RemoveAll(b.dir) })
+	}
+	if err := writeJSON(filepath.Join(b.dir, "config.json"), &b.config, !c.Lifecycle.AutoRemove); err != nil {
+		return nil, diskError("write", filepath.Join(b.dir, "config.json"), err)
+	}
+	undo.Release()
+	return b, nil
+}
+
+// discard takes back a sandbox that has not been handed to a monitor.
+func (s *Supervisor) discard(b *box) {
+	s.mu.Lock()
+	s.unlist(b)
+	linked := b.link != nil
+	s.mu.Unlock()
+	if !linked {
+		s.clear(b.dir)
+	}
+}
+
+// prepareFor says what the sandbox's namespaces are to be; nil: the usual ones,
+// so that a slot will do.
+func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, *os.File, error) {
+	i := &c.Isolation
+	caps, err := capabilities(i)
+	if err != nil {
+		return nil, nil, err
+	}
+	mayMount := caps&(1<<capSysAdmin) != 0
+	p := s.usualPrepare(c.ID)
+	special := i.Privileged || mayMount || c.Image == api.HostImage
+	for _, n := range []struct {
+		value string
+		flag  uint64
+	}{{i.Network, unix.CLONE_NEWNET}, {i.PID, unix.CLONE_NEWPID}, {i.IPC, unix.CLONE_NEWIPC}, {i.UTS, unix.CLONE_NEWUTS}} {
+		if n.value == "host" {
+			p.Namespaces.New &^= n.flag
+			special = true
+		}
+	}
+	p.Namespaces.Bare, p.Namespaces.Devices = i.Privileged, i.Privileged
+	if c.Image == api.HostImage {
+		p.KeepID = true
+		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, c.Caller.UID))
+		p.GIDMap = userns.SysProcIDMap(userns.KeepID(s.gids, c.Caller.GID))
+	}
+	var join *os.File
+	if name, ok := strings.CutPrefix(i.PID, "container:"); ok {
+		special = true
+		if join, err = s.joinPID(p, name); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !special {
+		return nil, nil, nil
+	}
+	if mayMount {
+		p.Stage = s.rootAndMounts(c)
+	}
+	return p, join, nil
+}
+
+// joinPID makes a sandbox share the processes of another one, and with them its
+// user namespace: the kernel lets only its owner mount its /proc.
+func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	other, err := s.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if !other.running() || other.link.program == nil {
+		return nil, api.Errorf("join the processes of", other.config.Name, "it is not running")
+	}
+	if other.config.Isolation.PID != "" && other.config.Isolation.PID != "private" {
+		return nil, api.Errorf("join the processes of", other.config.Name, "it has none of its own")
+	}
+	p.Join = true
+	p.Namespaces.New &^= unix.CLONE_NEWPID
+	p.Namespaces.Joined = unix.CLONE_NEWPID
+	return other.link.program, nil
+}
+
+// launch hands a sandbox to its monitor: from then on that one talks to the
+// command line.
+func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join *os.File, conn *api.Conn, stdio api.Stdio, files []*os.File, detach bool) error {
+	start, err := s.startPacket(b, prepare, stdio, detach)
+	if err != nil {
+		if l != nil {
+			l.conn.CloseWrite()
+		}
+		return err
+	}
+	if l == nil {
+		if l, err = s.startMonitor(prepare, join); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	l.box, b.link = b, l
+	s.mu.Unlock()
+	var send []*os.File
+	if conn != nil {
+		start.Client = true
+		send = append(send, conn.File())
+	}
+	if err := l.conn.Send(monitor.KindStart, start, append(send, files...)...); err != nil {
+		l.conn.CloseWrite()
+		return api.Wrap("start the sandbox", b.config.Name, err)
+	}
+	return nil
+}
+
+func (s *Supervisor) startPacket(b *box, prepare *monitor.Prepare, stdio api.Stdio, detach bool) (*monitor.Start, error) {
+	c := &b.config
+	spec := s.rootAndMounts(c)
+	program, err := s.program(c)
+	if err != nil {
+		return nil, err
+	}
+	spec.Program = *program
+	if prepare != nil && prepare.Stage != nil {
+		if spec.Root.Host != "" {
+			spec.Root.Host = monitor.StagedRoot(s.points)
+		}
+		for i := range spec.Mounts {
+			if spec.Mounts[i].Type == "bind" {
+				spec.Mounts[i].Source = monitor.StagedMount(s.points, i)
+			}
+		}
+	}
+	return &monitor.Start{
+		Spec: *spec, Stdio: stdio, Stdin: c.Process.Stdin, Once: stdio.In, Log: c.Lifecycle.LogOpts, Detach: detach,
+	}, nil
+}
+
+// program is what is executed, and as whom.
+func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
+	caps, err := capabilities(&c.Isolation)
+	if err != nil {
+		return nil, err
+	}
+	profile := c.Isolation.Seccomp
+	if c.Isolation.Privileged {
+		profile = "unconfined"
+	}
+	filter, err := s.filters.compile(profile, caps)
+	if err != nil {
+		return nil, err
+	}
+	user := c.Process.User
+	if c.Image == api.HostImage && user == "" {
+		user = hostUser(&c.Caller)
+	}
+	return &pid1.Program{
+		Args: c.Process.Args(), Env: c.Process.Env, WorkDir: c.Process.WorkDir, User: user,
+		Rlimits: c.Process.Rlimits, Caps: caps, NoNewPrivs: c.Isolation.NoNewPrivileges, Seccomp: filter,
+		TTY: c.Process.TTY, Init: c.Process.Init,
+	}, nil
+}
+
+func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
+	spec := &pid1.Spec{Hostname: c.Hostname, Mounts: append([]api.Mount(nil), c.Mounts...)}
+	spec.Root.ReadOnly = c.Isolation.ReadOnly
+	if c.Image == api.HostImage {
+		spec.Root.Host = "/"
+		spec.Root.Private = s.hidden(c)
+		return spec
+	}
+	own := "../../../sandboxes/" + c.ID
+	spec.Root.Dir = filepath.Join(s.Dirs.Storage(), "overlay", "l")
+	spec.Root.Lower = c.Layers
+	spec.Root.Upper, spec.Root.Work = own+"/upper", own+"/work"
+	spec.Root.Volatile = c.Lifecycle.AutoRemove
+	return spec
+}
+
+// hidden are the directories of the host that a program of the host image finds
+// empty: what is the user's own, and what sbx itself keeps.
+func (s *Supervisor) hidden(c *api.Config) []string {
+	dirs := []string{"/tmp", "/run", "/var/tmp", "/dev/shm", c.Caller.Home, s.Dirs.Data, s.Dirs.Run}
+	var shown []string
+	for _, d := range dirs {
+		d = filepath.Clean(d)
+		if d == "/" || covered(shown, d) {
+			continue
+		}
+		shown = append(shown, d)
+	}
+	return shown
+}
+
+func covered(dirs []string, path string) bool {
+	for _, d := range dirs {
+		if path == d || strings.HasPrefix(path, d+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return diskSync(d)
+}
+
+func diskSync(d *os.File) error {
+	if err := d.Sync(); err != nil {
+		return diskError("fsync", d.Name(), err)
+	}
+	return nil
+}

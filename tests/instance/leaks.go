@@ -1,0 +1,70 @@
+package instance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// settled is how long what goes on behind the answer of a command may take.
+const settled = 10 * time.Second
+
+// Leaks removes all sandboxes, stops the supervisor, and says what is left that
+// should not be. Afterwards nothing of the instance runs.
+func (i *Instance) Leaks() []string {
+	var leaks []string
+	note := func(format string, args ...any) { leaks = append(leaks, fmt.Sprintf(format, args...)) }
+	defer i.Kill()
+
+	if err := i.Clear(); err != nil {
+		note("remove all: %v", err)
+	}
+	inSandbox := func(p Process) bool { return p.Role() == "sbx-monitor" || p.Role() == "sbx-pid1" }
+	if left := i.WaitGone(settled, inSandbox); len(left) > 0 {
+		note("processes of sandboxes that were removed:\n%s", list(left))
+	}
+	if err := i.Stop(settled); err != nil {
+		note("%v", err)
+	}
+	leaks = append(leaks, i.files()...)
+	leaks = append(leaks, i.mounts()...)
+	return leaks
+}
+
+// files are the ones that may not outlive the sandboxes and the supervisor.
+func (i *Instance) files() []string {
+	var found []string
+	unexpected := func(dir string, known ...string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return // never made: nothing can be in it
+		}
+		for _, e := range entries {
+			if !slices.Contains(known, e.Name()) {
+				found = append(found, "file left: "+filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	unexpected(filepath.Join(i.Data, "sandboxes"))
+	// The socket of a supervisor that was killed is replaced by the next one.
+	unexpected(i.Run, "lock", "sock", "rootlesskit", "storage")
+	return found
+}
+
+// mounts are the instance's in the host's mount namespace: there may be none.
+func (i *Instance) mounts() []string {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var found []string
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, i.Root) {
+			found = append(found, "mount left: "+strings.TrimSpace(line))
+		}
+	}
+	return found
+}

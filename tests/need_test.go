@@ -1,0 +1,95 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// probes say why a feature is missing on this machine, or nil.
+var probes = map[string]func() error{
+	"userns":  func() error { return output("unshare", "--user", "--map-root-user", "true") },
+	"subids":  func() error { return output("unshare", "--user", "--map-root-user", "--map-auto", "true") },
+	"overlay": probeOverlay,
+	"pty":     func() error { return exists("/dev/ptmx") },
+	"rootfs":  func() error { return archive("SBX_TEST_ROOTFS") },
+	"busybox": func() error { return archive("SBX_TEST_BUSYBOX") },
+	"pasta":   func() error { return program("pasta") },
+	"tmux":    func() error { return program("tmux") },
+	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
+	"zstd":    func() error { return program("zstd") },
+	"xz":      func() error { return program("xz") },
+}
+
+// Need skips the test when the machine lacks one of the features; when SBX_MUST
+// promises it, the test fails instead, so that nothing is left out unnoticed.
+func Need(t testing.TB, features ...string) {
+	t.Helper()
+	for _, name := range features {
+		probe, known := probes[name]
+		if !known {
+			t.Fatalf("Need(%q): no such feature", name)
+		}
+		err := probe()
+		switch {
+		case err == nil:
+		case slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), name):
+			t.Fatalf("SBX_MUST promises %s: %v", name, err)
+		default:
+			t.Skipf("needs %s: %v", name, err)
+		}
+	}
+}
+
+func unknownFeatures(list string) []string {
+	var unknown []string
+	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		if _, known := probes[name]; !known {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+func probeOverlay() error {
+	dir, err := os.MkdirTemp("", "sbx-overlay-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return output("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec",
+		"cd "+dir+"; mkdir l u w m; mount -t overlay -o userxattr,lowerdir=l,upperdir=u,workdir=w overlay m; rm -rf w/work")
+}
+
+func output(name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func exists(path string) error {
+	_, err := os.Stat(path)
+	return err
+}
+
+func program(name string) error {
+	_, err := exec.LookPath(name)
+	return err
+}
+
+func archive(variable string) error {
+	path := os.Getenv(variable)
+	if path == "" {
+		return fmt.Errorf("%s is not set: contrib/testroots makes it", variable)
+	}
+	return exists(path)
+}

@@ -1,0 +1,131 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/docker/go-units"
+)
+
+// InfoFacts is what docker info tells, and what is sbx's own.
+type InfoFacts struct {
+	Version         string // of the supervisor
+	Images          int
+	Sandboxes       int // all of them
+	Running         int
+	Stopped         int    // exited or never started
+	StorageRoot     string // layers and images
+	RunRoot         string // sockets and locks
+	Driver          string // "overlay"
+	Kernel          string // uname -r
+	OS              string // PRETTY_NAME of os-release
+	Arch            string // as uname -m has it
+	CPUs            int
+	Memory          int64    // bytes
+	UserNamespace   []string // ranges, one "inside outside length" each
+	Network         string   // driver of the way out: "pasta"
+	CgroupVersion   string   // "2"
+	SecurityOptions []string // as Docker: "name=seccomp,profile=builtin"
+	Name            string   // of the host
+	SupervisorPID   int
+	WarmSlots       int
+}
+
+// info is InfoFacts under the names of Docker's API.
+type info struct {
+	Containers        int
+	ContainersRunning int
+	ContainersPaused  int
+	ContainersStopped int
+	Images            int
+	Driver            string
+	CgroupVersion     string
+	KernelVersion     string
+	OperatingSystem   string
+	OSType            string
+	Architecture      string
+	NCPU              int
+	MemTotal          int64
+	DockerRootDir     string
+	Name              string
+	ServerVersion     string
+	SecurityOptions   []string
+	RunRoot           string
+	UserNamespace     []string
+	NetworkDriver     string
+	SupervisorPid     int
+	WarmSlots         int
+}
+
+// Info is docker info: text, JSON for the format "json", or a Go template with
+// the names that Docker has: {{.ServerVersion}}, {{.Driver}}, {{.MemTotal}}.
+func Info(facts InfoFacts, format string) (string, error) {
+	data := info{
+		Containers:        facts.Sandboxes,
+		ContainersRunning: facts.Running,
+		ContainersStopped: facts.Stopped,
+		Images:            facts.Images,
+		Driver:            facts.Driver,
+		CgroupVersion:     facts.CgroupVersion,
+		KernelVersion:     facts.Kernel,
+		OperatingSystem:   facts.OS,
+		OSType:            "linux",
+		Architecture:      facts.Arch,
+		NCPU:              facts.CPUs,
+		MemTotal:          facts.Memory,
+		DockerRootDir:     facts.StorageRoot,
+		Name:              facts.Name,
+		ServerVersion:     facts.Version,
+		SecurityOptions:   facts.SecurityOptions,
+		RunRoot:           facts.RunRoot,
+		UserNamespace:     facts.UserNamespace,
+		NetworkDriver:     facts.Network,
+		SupervisorPid:     facts.SupervisorPID,
+		WarmSlots:         facts.WarmSlots,
+	}
+	if format == "" {
+		return data.text(), nil
+	}
+	return renderOne(data, format)
+}
+
+func (i info) text() string {
+	var b strings.Builder
+	line := func(indent int, name string, value any) {
+		text := strings.TrimRight(fmt.Sprintf("%s: %v", name, value), " ")
+		b.WriteString(strings.Repeat(" ", indent) + Safe(text) + "\n")
+	}
+	line(0, "Containers", i.Containers)
+	line(1, "Running", i.ContainersRunning)
+	line(1, "Paused", i.ContainersPaused)
+	line(1, "Stopped", i.ContainersStopped)
+	line(0, "Images", i.Images)
+	line(0, "Server Version", i.ServerVersion)
+	line(0, "Storage Driver", i.Driver)
+	line(0, "Cgroup Version", i.CgroupVersion)
+	line(0, "Network Driver", i.NetworkDriver)
+	line(0, "Security Options", "")
+	for _, option := range i.SecurityOptions {
+		first, rest, _ := strings.Cut(option, ",")
+		b.WriteString("  " + Safe(strings.TrimPrefix(first, "name=")) + "\n")
+		if key, value, ok := strings.Cut(rest, "="); ok {
+			line(3, title(key), value)
+		}
+	}
+	line(0, "User Namespace", "")
+	for _, ids := range i.UserNamespace {
+		b.WriteString("  " + Safe(ids) + "\n")
+	}
+	line(0, "Kernel Version", i.KernelVersion)
+	line(0, "Operating System", i.OperatingSystem)
+	line(0, "OSType", i.OSType)
+	line(0, "Architecture", i.Architecture)
+	line(0, "CPUs", i.NCPU)
+	line(0, "Total Memory", units.BytesSize(float64(i.MemTotal)))
+	line(0, "Name", i.Name)
+	line(0, "Storage Root", i.DockerRootDir)
+	line(0, "Run Root", i.RunRoot)
+	line(0, "Supervisor PID", i.SupervisorPid)
+	line(0, "Warm Slots", i.WarmSlots)
+	return b.String()
+}
