@@ -214,6 +214,7 @@ func (s *Supervisor) bury(l *link, b *box) {
 		s.Log.Warn("save state", "id", shortID(l.id), "error", err)
 	}
 	close(b.gone)
+	s.refill()
 }
 
 // unknown records the end of a sandbox whose monitor was killed: with it went

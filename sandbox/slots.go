@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -67,6 +68,12 @@ func (s *slots) close() {
 	for _, l := range s.free {
 		l.conn.CloseWrite()
 	}
+}
+
+// refillSoon makes new slots when the sandbox that has just taken one has ended,
+// or after a while: not at the very moment at which it needs the processors.
+func (s *Supervisor) refillSoon() {
+	time.AfterFunc(20*time.Millisecond, s.refill)
 }
 
 // refill makes slots until there are enough of them.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // run creates and starts a sandbox: the path that is measured. Nothing on it
 // takes a lock of the image store, starts a helper or waits for a disk.
 func (s *Supervisor) run(r *api.Run, conn *api.Conn, files []*os.File) (err error) {
-	defer func() { go s.refill() }()
+	defer s.refillSoon()
 	c, err := s.complete(r.Spec, newID())
 	if err != nil {
 		return err
@@ -235,8 +236,13 @@ func (s *Supervisor) startPacket(b *box, prepare *monitor.Prepare, stdio api.Std
 			}
 		}
 	}
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
 	return &monitor.Start{
-		Spec: *spec, Stdio: stdio, Stdin: c.Process.Stdin, Once: stdio.In, Log: c.Lifecycle.LogOpts, Detach: detach,
+		Spec: raw, Stdio: stdio, TTY: c.Process.TTY, Stdin: c.Process.Stdin, Once: stdio.In,
+		Log: c.Lifecycle.LogOpts, Detach: detach, Brief: c.Lifecycle.AutoRemove,
 	}, nil
 }
 

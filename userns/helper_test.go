@@ -1,7 +1,6 @@
 package userns
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,46 +73,5 @@ func TestHelperRefusesPaths(t *testing.T) {
 	}
 	if played, _ := Helper([]string{"/usr/bin/sbxd", "parent"}); played {
 		t.Error("sbxd is no helper")
-	}
-}
-
-// Unshare leaves a namespace behind at the path, with the loopback up.
-func TestUnshare(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs to be root, of a user namespace at least")
-	}
-	if path := os.Getenv("SBX_TEST_UNSHARE"); path != "" {
-		if err := Unshare([]string{"unshare", "-n", "mount", "--bind", "/proc/self/ns/net", path}); err != nil {
-			t.Fatal(err)
-		}
-		flags, err := os.ReadFile("/proc/self/net/route")
-		if err != nil || len(flags) == 0 {
-			t.Fatal(err)
-		}
-		inside, err := os.Readlink("/proc/thread-self/ns/net")
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(os.Stdout, inside+"\n")
-		return
-	}
-	path := filepath.Join(t.TempDir(), "netns")
-	if err := os.WriteFile(path, nil, 0o400); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestUnshare$")
-	cmd.Env = append(os.Environ(), "SBX_TEST_UNSHARE="+path)
-	// The mount is in a namespace that goes with the process.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	ours, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(out), "net:[") || strings.Contains(string(out), ours) {
-		t.Errorf("no new namespace: %s", out)
 	}
 }

@@ -68,16 +68,24 @@ func reach(d dirs.Dirs) (*api.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	peer, _, err := conn.Peer()
-	if err == nil && peer != uid && uid != 0 {
-		err = api.Errorf("connect", d.Socket(), "uid %d listens there, not you", peer).
-			WithHint("set SBX_RUN to a directory of your own")
-	}
-	if err != nil {
+	if err := checkPeer(conn, uid, d.Socket()); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+// checkPeer makes sure that uid listens at path.
+func checkPeer(conn *api.Conn, uid int, path string) error {
+	peer, _, err := conn.Peer()
+	if err != nil {
+		return err
+	}
+	if peer != uid && uid != 0 {
+		return api.Errorf("connect", path, "uid %d listens there, not you", peer).
+			WithHint("set SBX_RUN to a directory of your own")
+	}
+	return nil
 }
 
 func dial(d dirs.Dirs) (*api.Conn, error) {

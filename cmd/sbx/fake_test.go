@@ -209,7 +209,7 @@ func follow(conn *api.Conn, cmd *exec.Cmd, master *os.File, files ...*os.File) e
 			case api.KindResize:
 				var s api.Size
 				if p.Decode(&s) == nil && master != nil {
-					sys.SetWinsize(int(master.Fd()), s.Rows, s.Cols)
+					sys.SetWinsize(fdOf(master), s.Rows, s.Cols)
 				}
 			}
 		}

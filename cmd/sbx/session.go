@@ -20,6 +20,7 @@ type session struct {
 	plan    *plan
 	term    *terminal // set while a program has the caller's terminal
 	started func(id string) error
+	signals chan os.Signal
 
 	mu       sync.Mutex
 	conn     *api.Conn
@@ -59,6 +60,7 @@ func (c *session) converse(verb string, p *plan, body any) (err error) {
 		// and not end us alone.
 		if ch == nil {
 			ch = catch(c.proxy, c.tty)
+			c.signals = ch
 			go c.handle(ch)
 		}
 	}, verb, body, p.files...)
@@ -149,6 +151,9 @@ func (c *session) begin(p *api.Packet) error {
 	c.mu.Lock()
 	c.begun = true
 	c.mu.Unlock()
+	if c.proxy {
+		go catchRest(c.signals)
+	}
 	for _, r := range c.plan.relays {
 		go func() {
 			defer c.term.guard()

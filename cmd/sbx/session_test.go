@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -36,17 +37,21 @@ func TestRunStatusAndStreams(t *testing.T) {
 // TestRunPlan: what of the caller's files travels, and what is relayed.
 func TestRunPlan(t *testing.T) {
 	h := newHome(t)
-	var got api.Run
-	var kinds string
+	type seen struct {
+		run   api.Run
+		kinds string
+	}
+	requests := make(chan seen, 1)
 	h.fake(func(conn *api.Conn, p *api.Packet) error {
 		defer p.CloseFiles()
-		if err := p.Decode(&got); err != nil {
+		var s seen
+		if err := p.Decode(&s.run); err != nil {
 			return err
 		}
-		kinds = ""
 		for _, f := range p.Files {
-			kinds += fileKind(f)
+			s.kinds += fileKind(f)
 		}
+		requests <- s
 		return conn.Send(api.KindExited, api.Done{})
 	})
 	file, err := os.Create(filepath.Join(h.dir, "file"))
@@ -97,8 +102,10 @@ func TestRunPlan(t *testing.T) {
 		cmd := h.command(append(append([]string{"run"}, strings.Fields(test.args)...), "img")...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = test.in, test.out, test.err
 		if code := finish(t, cmd).code; code != 0 {
-			t.Errorf("%s: status %d", test.args, code)
+			t.Fatalf("%s: status %d", test.args, code)
 		}
+		got := <-requests
+		kinds := got.kinds
 		for ino := range callers {
 			kinds = strings.ReplaceAll(kinds, fmt.Sprintf("pipe:%d ", ino), "caller ")
 		}
@@ -107,7 +114,7 @@ func TestRunPlan(t *testing.T) {
 			_, after, _ := strings.Cut(rest, " ")
 			kinds = before + "ours " + after
 		}
-		if g := asJSON(t, got.Stdio); g != test.want || kinds != test.kinds {
+		if g := asJSON(t, got.run.Stdio); g != test.want || kinds != test.kinds {
 			t.Errorf("%q: %s %q, want %s %q", test.args, g, kinds, test.want, test.kinds)
 		}
 	}
@@ -117,9 +124,6 @@ func fileKind(f *os.File) string {
 	var st unix.Stat_t
 	if unix.Fstat(fdOf(f), &st) != nil {
 		return "? "
-	}
-	if flags, err := unix.FcntlInt(uintptr(fdOf(f)), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 && st.Mode&unix.S_IFMT == unix.S_IFIFO && st.Ino == 0 {
-		return "nonblocking "
 	}
 	switch {
 	case st.Mode&unix.S_IFMT == unix.S_IFIFO:
@@ -374,18 +378,20 @@ func TestIgnoredSignal(t *testing.T) {
 // TestDetached: -d prints the id and leaves; --cidfile holds it.
 func TestDetached(t *testing.T) {
 	h := newHome(t)
-	var got api.Run
+	requests := make(chan api.Run, 1)
 	h.fake(func(conn *api.Conn, p *api.Packet) error {
-		if err := p.Decode(&got); err != nil {
+		var r api.Run
+		if err := p.Decode(&r); err != nil {
 			return err
 		}
+		requests <- r
 		if len(p.Files) > 0 {
 			return fmt.Errorf("%d files came along", len(p.Files))
 		}
 		return conn.Send(api.KindStarted, api.Started{ID: "abc"})
 	})
 	h.sbx("run", "-d", "-it", "--cidfile", "cid", "img").want(t, result{out: "abc\n"})
-	if !got.Detach || !got.Spec.Process.TTY || !got.Spec.Process.Stdin {
+	if got := <-requests; !got.Detach || !got.Spec.Process.TTY || !got.Spec.Process.Stdin {
 		t.Errorf("asked for %+v", got)
 	}
 	if id, err := os.ReadFile(filepath.Join(h.dir, "cid")); string(id) != "abc" || err != nil {
@@ -396,10 +402,10 @@ func TestDetached(t *testing.T) {
 // TestDeaths: whoever dies in the middle, the command ends and says who it was.
 func TestDeaths(t *testing.T) {
 	h := newHome(t)
-	deaths := 0
+	var deaths atomic.Int32
 	h.fake(func(conn *api.Conn, p *api.Packet) error {
 		defer p.CloseFiles()
-		if deaths++; deaths == 2 {
+		if deaths.Add(1) == 2 {
 			if err := conn.Send(api.KindStarted, api.Started{ID: "x"}); err != nil {
 				return err
 			}

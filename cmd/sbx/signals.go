@@ -10,41 +10,42 @@ import (
 	"sbx/api"
 )
 
-// catch asks for the signals that a session handles. Not among them: those that
-// mean something to us (CHLD, PIPE, URG: the Go runtime preempts with it), job
-// control of the shell that started us (TSTP, TTIN, TTOU: ^Z stops us, not the
-// program), and those that say we are broken (SEGV, BUS, ...).
+// catch asks for the signals that end us or tell of the terminal. The others
+// follow when the program runs (catchRest): each costs two switches of thread in
+// the Go runtime, which a short program would wait for.
 func catch(proxy, tty bool) chan os.Signal {
 	ch := make(chan os.Signal, 128)
-	var list []os.Signal
-	add := func(sigs ...syscall.Signal) {
-		for _, sig := range sigs {
-			// nohup: a signal that is ignored stays so.
-			if !signal.Ignored(sig) {
-				list = append(list, sig)
-			}
-		}
-	}
+	var list []syscall.Signal
 	if proxy || tty {
-		add(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
-	}
-	if proxy {
-		add(unix.SIGABRT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF,
-			unix.SIGIO, unix.SIGPWR, unix.SIGXCPU, unix.SIGSTKFLT)
-		for n := sigRTMin; n <= sigRTMax; n++ {
-			add(syscall.Signal(n))
-		}
-	}
-	if proxy || tty {
-		add(unix.SIGCONT)
+		list = append(list, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 	}
 	if tty {
-		add(unix.SIGWINCH)
+		list = append(list, unix.SIGCONT, unix.SIGWINCH)
 	}
-	if len(list) > 0 {
-		signal.Notify(ch, list...)
-	}
+	notify(ch, list)
 	return ch
+}
+
+// catchRest asks for all other signals that are passed on. Not among them: those
+// that mean something to us (CHLD, PIPE, URG: the Go runtime preempts with it),
+// job control of the shell that started us (TSTP, TTIN, TTOU: ^Z stops us, not
+// the program), and those that say we are broken (SEGV, BUS, ...).
+func catchRest(ch chan os.Signal) {
+	list := []syscall.Signal{unix.SIGCONT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGABRT, unix.SIGVTALRM,
+		unix.SIGPROF, unix.SIGIO, unix.SIGPWR, unix.SIGXCPU, unix.SIGSTKFLT}
+	for n := sigRTMin; n <= sigRTMax; n++ {
+		list = append(list, syscall.Signal(n))
+	}
+	notify(ch, list)
+}
+
+func notify(ch chan os.Signal, list []syscall.Signal) {
+	for _, sig := range list {
+		// nohup: a signal that is ignored stays so.
+		if !signal.Ignored(sig) {
+			signal.Notify(ch, sig)
+		}
+	}
 }
 
 // deadly signals end us unless the program gets them.

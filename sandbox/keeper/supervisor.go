@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -36,21 +35,22 @@ func (s *supervisor) keep() error {
 	var crashes restarts
 	for {
 		status, err := s.runOnce()
-		switch {
-		case s.isStopping():
+		if s.isStopping() {
 			_, err := s.socket.withdraw()
 			return err
-		case err == nil && status.Exited() && status.ExitStatus() == 0:
+		}
+		cause := describe(status, err)
+		if err == nil && status.Exited() && status.ExitStatus() == 0 {
 			if gone, err := s.socket.withdraw(); gone || err != nil {
 				return err
 			}
-			continue // somebody has connected at the last moment
+			// Counted as a crash, lest one that never accepts is started for ever.
+			cause = "left while a client connected"
 		}
-		cause := describe(status, err)
 		if crashes.add(time.Now()) {
-			// Clients that wait see their connection reset.
-			_, err := s.socket.withdraw()
-			return errors.Join(fmt.Errorf("supervisor: %s, more than %d crashes within %v; giving up", cause, maxCrashes, crashWindow), err)
+			// Clients that wait see their connection reset, later ones a socket
+			// that nobody listens on: they start anew.
+			return fmt.Errorf("supervisor: %s; more than %d times within %v, giving up", cause, maxCrashes, crashWindow)
 		}
 		fmt.Fprintf(os.Stderr, "keeper: supervisor: %s; starting it again\n", cause)
 	}

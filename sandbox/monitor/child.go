@@ -14,6 +14,10 @@ import (
 	"sbx/sandbox/pid1"
 )
 
+// roleEnv is what pid 1 runs with until it becomes the program: with a single
+// processor the Go runtime does not look for more.
+var roleEnv = []string{"GOMAXPROCS=1"}
+
 // child is a process in the sandbox.
 type child struct {
 	pid     int
@@ -81,6 +85,7 @@ func (m *monitor) fork(args []string, control *api.Conn) (int, error) {
 	}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", m.self.Fd()), args, &syscall.ProcAttr{
 		Dir: "/",
+		Env: roleEnv,
 		// Standard error is the supervisor's log: what the Go runtime has to say if
 		// it dies.
 		Files: []uintptr{null.Fd(), null.Fd(), 2, fd(control), m.self.Fd()},
@@ -133,7 +138,7 @@ func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File
 	}
 	defer null.Close()
 	entry := sys.Entry{
-		Exe: m.self, Args: args,
+		Exe: m.self, Args: args, Env: roleEnv,
 		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
 		Join:    []sys.Join{{File: other, Flags: unix.CLONE_NEWUSER}},
 		Ambient: m.prepare.KeepID,
@@ -157,7 +162,7 @@ func (m *monitor) enter(control *api.Conn) (int, error) {
 	defer null.Close()
 	flags := int(ns.New|ns.Joined)&^unix.CLONE_NEWPID | unix.CLONE_NEWUSER
 	entry := sys.Entry{
-		Exe: m.self, Args: []string{pid1.RoleEnter},
+		Exe: m.self, Args: []string{pid1.RoleEnter}, Env: roleEnv,
 		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
 		Join:    []sys.Join{{File: m.child.pidfd, Flags: flags}},
 		Ambient: m.prepare.KeepID,

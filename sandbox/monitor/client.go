@@ -15,7 +15,6 @@ import (
 type client struct {
 	m    *monitor
 	conn *api.Conn
-	once bool // its end of input is the program's
 
 	mu           sync.Mutex
 	in, out, err *os.File
@@ -158,7 +157,7 @@ func (c *client) startInput() {
 		// Either end may go away at any time; the program sees the end of its input.
 		_, _ = io.Copy(to, in)
 		in.Close()
-		if c.m.start.Once && !c.m.start.Spec.Program.TTY {
+		if c.m.start.Once && !c.m.start.TTY {
 			to.Close()
 		}
 	}()

@@ -64,9 +64,8 @@ func (m *monitor) startExec(e *Exec, files []*os.File) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Program.Stdin, e.Program.Stdout, e.Program.Stderr = e.Stdio.In, e.Stdio.Out, e.Stdio.Err
-	e.Program.Size = e.Stdio.Size
-	if err := ours.Send(pid1.KindSpec, &e.Program, files...); err != nil {
+	order := pid1.Order{What: e.Program, Stdio: pid1.Stdio{In: e.Stdio.In, Out: e.Stdio.Out, Err: e.Stdio.Err, Size: e.Stdio.Size}}
+	if err := ours.Send(pid1.KindSpec, &order, files...); err != nil {
 		run.kill()
 		return nil, err
 	}

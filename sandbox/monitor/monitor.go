@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/sys"
 	"sbx/sandbox/logfile"
 	"sbx/sandbox/pid1"
 )
@@ -208,16 +209,15 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 	if err != nil {
 		return err
 	}
-	program := &s.Spec.Program
-	program.Stdin, program.Stdout, program.Stderr = pipes[0] != nil, pipes[1] != nil, pipes[2] != nil
-	program.Size = s.Stdio.Size
+	stdio := pid1.Stdio{Size: s.Stdio.Size}
 	var send []*os.File
-	for _, f := range pipes {
-		if f != nil {
-			send = append(send, f)
+	for i, have := range []*bool{&stdio.In, &stdio.Out, &stdio.Err} {
+		if pipes[i] != nil {
+			*have = true
+			send = append(send, pipes[i])
 		}
 	}
-	err = m.child.control.Send(pid1.KindSpec, &s.Spec, send...)
+	err = m.child.control.Send(pid1.KindSpec, &pid1.Order{What: s.Spec, Stdio: stdio}, send...)
 	for _, f := range send {
 		f.Close()
 	}
@@ -250,7 +250,7 @@ func (m *monitor) openStdio(s *Start, client *client, files []*os.File) (pipes [
 	if m.out.log, err = logfile.Create(m.prepare.Dir, options); err != nil {
 		return pipes, err
 	}
-	if s.Spec.Program.TTY {
+	if s.TTY {
 		return pipes, nil
 	}
 	if s.Stdin {
@@ -319,6 +319,10 @@ func (m *monitor) started() {
 	status := m.status
 	m.mu.Unlock()
 	m.out.tell(api.KindStarted, api.Started{ID: m.prepare.ID}, m.start.Detach)
+	// Many a program has ended by now, and then its end is the news.
+	if m.start.Brief && sys.Ended(m.child.pidfd) {
+		return
+	}
 	m.tell(KindStarted, status, m.child.pidfd)
 	m.save(&status)
 }
@@ -336,7 +340,9 @@ func (m *monitor) exited(code int) {
 	// for the name again.
 	m.tell(KindExited, status)
 	m.out.tell(api.KindExited, api.Done{Code: code}, true)
-	m.save(&status)
+	if !m.start.Brief {
+		m.save(&status)
+	}
 	m.quit(0)
 }
 

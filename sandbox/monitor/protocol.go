@@ -5,6 +5,7 @@
 package monitor
 
 import (
+	"encoding/json"
 	"syscall"
 
 	"sbx/api"
@@ -70,13 +71,17 @@ type Prepare struct {
 // Start is the program. Files: the client's connection if Client is set, then
 // standard files as in Stdio.
 type Start struct {
-	Spec   pid1.Spec         `json:"spec"`
+	// Spec is a pid1.Spec. The monitor passes it on as it is: taking it apart
+	// would cost more than everything else that it does for a start.
+	Spec   json.RawMessage   `json:"spec"`
 	Client bool              `json:"client,omitempty"`
 	Stdio  api.Stdio         `json:"stdio"`
+	TTY    bool              `json:"tty,omitempty"`        // the program has a terminal
 	Stdin  bool              `json:"stdin,omitempty"`      // the program has a standard input
 	Once   bool              `json:"stdin_once,omitempty"` // that ends with the first client's
 	Log    map[string]string `json:"log,omitempty"`        // --log-opt
 	Detach bool              `json:"detach,omitempty"`     // the client waits for started only
+	Brief  bool              `json:"brief,omitempty"`      // nothing is kept of it: --rm
 }
 
 // Attach adds a client. Files: its connection, standard files.
@@ -86,7 +91,7 @@ type Attach struct {
 
 // Exec is a further program. Files: the client's connection, standard files.
 type Exec struct {
-	Program pid1.Program `json:"program"`
-	Stdio   api.Stdio    `json:"stdio"`
-	Detach  bool         `json:"detach,omitempty"`
+	Program json.RawMessage `json:"program"` // a pid1.Program, passed on as it is
+	Stdio   api.Stdio       `json:"stdio"`
+	Detach  bool            `json:"detach,omitempty"`
 }

@@ -24,19 +24,22 @@ func Main() int {
 	if err != nil {
 		return fault(control, err)
 	}
+	if err := rehearse(); err != nil {
+		return fault(control, err)
+	}
 	if err := control.Send(KindReady, nil); err != nil {
 		return api.ExitFault // the monitor is gone, and we with it
 	}
 	var spec Spec
-	packet, err := receive(control, &spec)
-	if packet == nil {
-		return api.ExitFault
+	order, err := receive(control, &spec)
+	if err == io.EOF {
+		return api.ExitFault // the monitor is gone: there is nobody to tell
 	}
 	if err == nil {
 		err = box.build(&spec)
 	}
 	if err == nil {
-		err = start(control, &spec.Program, packet.Files, box)
+		err = start(order, &spec.Program, box)
 	}
 	return fault(control, err)
 }
@@ -50,12 +53,12 @@ func Enter() int {
 		return api.ExitFault
 	}
 	var program Program
-	packet, err := receive(control, &program)
-	if packet == nil {
+	order, err := receive(control, &program)
+	if err == io.EOF {
 		return api.ExitFault
 	}
 	if err == nil {
-		err = start(control, &program, packet.Files, nil)
+		err = start(order, &program, nil)
 	}
 	return fault(control, err)
 }
@@ -80,19 +83,45 @@ func takeControl() (*api.Conn, error) {
 	return api.NewConn(os.NewFile(Control, "control"))
 }
 
-// receive gives no packet when the monitor has gone: there is nobody to tell.
-func receive(control *api.Conn, into any) (*api.Packet, error) {
+// order is what the monitor wants, and where to answer.
+type order struct {
+	control *api.Conn
+	stdio   Stdio
+	files   []*os.File
+}
+
+// receive gives io.EOF when the monitor has gone.
+func receive(control *api.Conn, into any) (*order, error) {
 	packet, err := control.Recv()
-	if err == io.EOF {
+	if err != nil {
 		return nil, err
 	}
-	if err != nil {
-		return &api.Packet{}, err
-	}
+	var o Order
 	if packet.Kind != KindSpec {
-		return packet, api.Errorf("start the sandbox", "", "the monitor sent %q, want %q", packet.Kind, KindSpec)
+		return nil, api.Errorf("start the sandbox", "", "the monitor sent %q, want %q", packet.Kind, KindSpec)
 	}
-	return packet, json.Unmarshal(packet.Body, into)
+	if err := packet.Decode(&o); err != nil {
+		return nil, err
+	}
+	return &order{control, o.Stdio, packet.Files}, json.Unmarshal(o.What, into)
+}
+
+// rehearse takes a specification apart that asks for nothing: what the decoder
+// works out about the types, once in a process, is not left for the moment at
+// which somebody waits.
+func rehearse() error {
+	var o Order
+	var spec Spec
+	sample := `{"k":"spec","b":{"what":{"hostname":"x","root":{"dir":"","lower":[""]},"mounts":[{"type":"bind","target":"/"}],
+		"program":{"args":[""],"env":[""],"rlimits":[{"name":"","soft":0,"hard":0}],"caps":0,"seccomp":"AA=="}},"stdio":{"size":{"rows":0,"cols":0}}}}`
+	var p api.Packet
+	if err := json.Unmarshal([]byte(sample), &p); err != nil {
+		return err
+	}
+	if err := p.Decode(&o); err != nil {
+		return err
+	}
+	return json.Unmarshal(o.What, &spec)
 }
 
 func fault(control *api.Conn, err error) int {

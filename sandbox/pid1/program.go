@@ -20,12 +20,12 @@ import (
 //
 // The order matters: what needs privilege comes before it is given up, and what
 // restricts comes last, so that it cannot be in the way of anything but execve.
-func start(control *api.Conn, p *Program, files []*os.File, b *box) error {
+func start(o *order, p *Program, b *box) error {
 	id, err := lookUp(p.User)
 	if err != nil {
 		return err
 	}
-	if err := standardFiles(control, p, files, id, b); err != nil {
+	if err := standardFiles(o, p, id, b); err != nil {
 		return err
 	}
 	if err := setRlimits(p.Rlimits); err != nil {
@@ -68,18 +68,19 @@ func withHome(env []string, home string) []string {
 
 // standardFiles puts the program's standard files in place: a terminal of the
 // sandbox's own, or what came with the spec, or /dev/null.
-func standardFiles(control *api.Conn, p *Program, files []*os.File, id identity, b *box) error {
+func standardFiles(o *order, p *Program, id identity, b *box) error {
 	if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
 		return os.NewSyscallError("setsid", err)
 	}
 	if p.TTY {
-		return terminal(control, p, id, b)
+		return terminal(o, id, b)
 	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/dev/null", Err: err}
 	}
-	for fd, have := range []bool{p.Stdin, p.Stdout, p.Stderr} {
+	files := o.files
+	for fd, have := range []bool{o.stdio.In, o.stdio.Out, o.stdio.Err} {
 		from := null
 		if have {
 			if len(files) == 0 {
@@ -117,7 +118,7 @@ func own(fd int, id identity) error {
 // terminal gives the program a pty of the sandbox's devpts, and the monitor its
 // master. The caller's own terminal is never handed in: its input queue could be
 // filled with commands for the caller's shell (CVE-2017-5226).
-func terminal(control *api.Conn, p *Program, id identity, b *box) error {
+func terminal(o *order, id identity, b *box) error {
 	ptmx, err := unix.Open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/dev/pts/ptmx", Err: err}
@@ -126,8 +127,8 @@ func terminal(control *api.Conn, p *Program, id identity, b *box) error {
 	if err != nil {
 		return err
 	}
-	if p.Size.Rows != 0 {
-		if err := sys.SetWinsize(tty, p.Size.Rows, p.Size.Cols); err != nil {
+	if size := o.stdio.Size; size.Rows != 0 {
+		if err := sys.SetWinsize(tty, size.Rows, size.Cols); err != nil {
 			return err
 		}
 	}
@@ -149,7 +150,7 @@ func terminal(control *api.Conn, p *Program, id identity, b *box) error {
 	}
 	master := os.NewFile(uintptr(ptmx), "ptmx")
 	defer master.Close()
-	return control.Send(KindPty, nil, master)
+	return o.control.Send(KindPty, nil, master)
 }
 
 // console binds the terminal on /dev/console, by descriptor.

@@ -9,7 +9,11 @@
 // resolved by openat2 within that root, and every mount is made on a descriptor.
 package pid1
 
-import "sbx/api"
+import (
+	"encoding/json"
+
+	"sbx/api"
+)
 
 // Names of the roles, as argv[0].
 const (
@@ -35,7 +39,7 @@ const Self = 4
 //	fault   ->                      instead of any of these; pid 1 exits
 const (
 	KindReady = "ready"
-	KindSpec  = "spec"
+	KindSpec  = "spec" // Order
 	KindPty   = "pty"
 	KindFault = "fault"
 )
@@ -88,9 +92,21 @@ type Program struct {
 	NoNewPrivs bool         `json:"no_new_privs,omitempty"`
 	Seccomp    []byte       `json:"seccomp,omitempty"` // struct sock_filter array; empty: none
 	TTY        bool         `json:"tty,omitempty"`
-	Size       api.Size     `json:"size,omitzero"`
 	Init       bool         `json:"init,omitempty"`
-	Stdin      bool         `json:"stdin,omitempty"`  // files that come with the spec
-	Stdout     bool         `json:"stdout,omitempty"` //
-	Stderr     bool         `json:"stderr,omitempty"` //
+}
+
+// Order is what the monitor sends: a Spec to Main, a Program to Enter, and which
+// files come with it.
+type Order struct {
+	What  json.RawMessage `json:"what"`
+	Stdio Stdio           `json:"stdio"`
+}
+
+// Stdio says which of standard input, output and error come with an order. The
+// program finds /dev/null in place of the others.
+type Stdio struct {
+	In   bool     `json:"in,omitempty"`
+	Out  bool     `json:"out,omitempty"`
+	Err  bool     `json:"err,omitempty"`
+	Size api.Size `json:"size,omitzero"` // of a terminal
 }

@@ -50,7 +50,7 @@ func (i *Instance) files() []string {
 	}
 	unexpected(filepath.Join(i.Data, "sandboxes"))
 	// The socket of a supervisor that was killed is replaced by the next one.
-	unexpected(i.Run, "lock", "sock", "rootlesskit", "storage")
+	unexpected(i.Run, "lock", "parent.lock", "sock", "bin", "rootlesskit", "storage", "switch", "outlet.json")
 	return found
 }
 
