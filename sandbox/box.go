@@ -48,6 +48,7 @@ type link struct {
 	box     *box  // nil: a slot
 	said    bool  // it has told how the program ended
 	fault   error // why there is no program
+	over    bool  // the monitor has gone
 }
 
 func (l *link) setReady() {
@@ -130,6 +131,10 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 		}
 	case monitor.KindExited:
 		s.programEnded(b, l, status)
+	case monitor.KindIdle:
+		if b != nil {
+			go s.reuse(l, b)
+		}
 	case monitor.KindFault:
 		s.Log.Info("no program was started", "id", shortID(l.id), "error", p.Error)
 		l.fault = p.Error
@@ -174,6 +179,7 @@ func (s *Supervisor) unlist(b *box) {
 // monitorGone follows the end of a monitor's socket, in the events goroutine.
 func (s *Supervisor) monitorGone(l *link) {
 	s.mu.Lock()
+	l.over = true
 	l.setReady()
 	b := l.box
 	s.mu.Unlock()
@@ -183,6 +189,32 @@ func (s *Supervisor) monitorGone(l *link) {
 	go s.bury(l, b)
 }
 
+// reuse clears a sandbox of which nothing is kept and gives its monitor the next
+// slot to prepare, or sends it away.
+func (s *Supervisor) reuse(l *link, b *box) {
+	s.clear(l.id)
+	s.mu.Lock()
+	if l.program != nil {
+		l.program.Close()
+	}
+	*l = link{conn: l.conn, pid: l.pid, child: l.child, monitor: l.monitor, ready: make(chan struct{})}
+	b.link = nil
+	s.last = time.Now()
+	s.mu.Unlock()
+	close(b.gone)
+	if !s.slots.reserve(busySlots) {
+		l.conn.CloseWrite()
+		return
+	}
+	err := s.prepareSlot(l)
+	s.slots.add(l, err)
+	if err != nil {
+		s.Log.Warn("prepare a slot", "error", err)
+		l.conn.CloseWrite()
+	}
+	s.refillSoon()
+}
+
 // bury waits for the monitor's very end, by which the kernel has taken down the
 // sandbox's mounts, and clears what it left.
 func (s *Supervisor) bury(l *link, b *box) {
@@ -190,14 +222,12 @@ func (s *Supervisor) bury(l *link, b *box) {
 	if !l.said {
 		s.killProgram(l)
 	}
-	if err := os.RemoveAll(filepath.Join(s.Dirs.Run, l.id)); err != nil {
-		s.Log.Warn("remove", "error", err)
-	}
+	s.clearRun(l.id)
 	if l.program != nil {
 		l.program.Close()
 	}
 	if b == nil {
-		s.clear(filepath.Join(s.Dirs.Sandboxes(), l.id))
+		s.clear(l.id)
 		return
 	}
 	s.mu.Lock()
@@ -209,12 +239,12 @@ func (s *Supervisor) bury(l *link, b *box) {
 	s.last = time.Now()
 	s.mu.Unlock()
 	if remove {
-		s.clear(b.dir)
+		s.clear(l.id)
 	} else if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
 		s.Log.Warn("save state", "id", shortID(l.id), "error", err)
 	}
 	close(b.gone)
-	s.refill()
+	s.refillSoon()
 }
 
 // unknown records the end of a sandbox whose monitor was killed: with it went
@@ -263,10 +293,22 @@ func (s *Supervisor) killProgram(l *link) {
 	}
 }
 
-// clear removes a sandbox's directory. The supervisor has, in its user namespace,
-// the right to remove what any id in it owns.
-func (s *Supervisor) clear(dir string) {
-	if err := os.RemoveAll(dir); err != nil {
+// clear removes everything of a sandbox. The supervisor has, in its user
+// namespace, the right to remove what any id in it owns.
+func (s *Supervisor) clear(id string) {
+	s.clearRun(id)
+	s.removeAll(s.Dirs.Sandboxes(), id)
+}
+
+func (s *Supervisor) clearRun(id string) { s.removeAll(s.Dirs.Run, id) }
+
+// removeAll removes a directory that an id names, and nothing else: an empty name
+// would be all sandboxes.
+func (s *Supervisor) removeAll(below, id string) {
+	if len(id) != idLength {
+		return // a monitor between two sandboxes
+	}
+	if err := os.RemoveAll(filepath.Join(below, id)); err != nil {
 		s.Log.Warn("remove", "error", err)
 	}
 }

@@ -29,19 +29,13 @@ func (s *Supervisor) recover() error {
 			// It is not ours to delete what cannot be read: it may hold data.
 			s.Log.Warn("a sandbox cannot be read and is left alone", "dir", dir, "error", err)
 		case err != nil || config.ID != e.Name():
-			s.abandon(e.Name(), dir)
+			// A slot, or a request that was not finished. A slot's monitor ends by itself.
+			s.clear(e.Name())
 		default:
 			s.restore(config, dir)
 		}
 	}
 	return nil
-}
-
-// abandon clears what never became a sandbox: a slot, or a request that was not
-// finished. A slot's monitor ends by itself.
-func (s *Supervisor) abandon(id, dir string) {
-	s.clear(filepath.Join(s.Dirs.Run, id))
-	s.clear(dir)
 }
 
 func (s *Supervisor) restore(config api.Config, dir string) {
@@ -105,7 +99,7 @@ func (s *Supervisor) reconnect(b *box) (*link, error) {
 
 // settle records the end of a sandbox that has no monitor any more.
 func (s *Supervisor) settle(b *box) {
-	s.clear(filepath.Join(s.Dirs.Run, b.config.ID))
+	s.clearRun(b.config.ID)
 	if b.status.State == api.Running {
 		s.killLeft(b)
 		b.status.State, b.status.Unknown = api.Exited, true
@@ -121,7 +115,7 @@ func (s *Supervisor) settle(b *box) {
 	close(b.gone)
 	if b.config.Lifecycle.AutoRemove {
 		s.unlist(b)
-		s.clear(b.dir)
+		s.clear(b.config.ID)
 	}
 }
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -60,11 +59,7 @@ func (c *conversation) exec(r *api.Exec) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(program)
-	if err != nil {
-		return err
-	}
-	return c.pass(r.Name, monitor.KindExec, monitor.Exec{Program: raw, Stdio: r.Stdio, Detach: r.Spec.Detach})
+	return c.pass(r.Name, monitor.KindExec, monitor.Exec{Program: *program, Stdio: r.Stdio, Detach: r.Spec.Detach})
 }
 
 func (c *conversation) wait(r *api.Names) error {

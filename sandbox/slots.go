@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,14 @@ import (
 // A slot is a sandbox without a program: its directories made, its namespaces,
 // /proc and /dev prepared. Most sandboxes want the same, and get one that is
 // ready; the price was paid while nobody waited.
-const maxSlots = 2
+//
+// Monitors come back when their sandboxes have ended; while many are started,
+// more of them are kept than in quiet times.
+const (
+	quietSlots = 2
+	busySlots  = 8
+	quiet      = 30 * time.Millisecond // after the last start
+)
 
 // usual is what a slot is prepared for.
 const usual = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
@@ -33,6 +41,7 @@ type slots struct {
 	free   []*link
 	making int
 	closed bool
+	timer  *time.Timer // runs out in quiet times
 }
 
 // take gives a slot, or nil.
@@ -68,35 +77,71 @@ func (s *slots) close() {
 	for _, l := range s.free {
 		l.conn.CloseWrite()
 	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 }
 
-// refillSoon makes new slots when the sandbox that has just taken one has ended,
-// or after a while: not at the very moment at which it needs the processors.
+// refillSoon makes new slots when nothing has been started for a while: not at
+// the very moment at which what has just been started needs the processors.
 func (s *Supervisor) refillSoon() {
-	time.AfterFunc(20*time.Millisecond, s.refill)
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	if s.slots.closed {
+		return
+	}
+	if s.slots.timer == nil {
+		s.slots.timer = time.AfterFunc(quiet, s.refill)
+		return
+	}
+	s.slots.timer.Reset(quiet)
 }
 
-// refill makes slots until there are enough of them.
+// refill makes slots until there are enough of them, or sends away what was only
+// of use while many were wanted.
 func (s *Supervisor) refill() {
-	for {
-		s.slots.mu.Lock()
-		if s.slots.closed || len(s.slots.free)+s.slots.making >= maxSlots {
-			s.slots.mu.Unlock()
-			return
-		}
-		s.slots.making++
-		s.slots.mu.Unlock()
+	s.slots.trim()
+	for s.slots.reserve(quietSlots) {
 		l, err := s.makeSlot()
-		s.slots.mu.Lock()
-		s.slots.making--
-		if err == nil {
-			s.slots.free = append(s.slots.free, l)
-		}
-		s.slots.mu.Unlock()
+		s.slots.add(l, err)
 		if err != nil {
 			s.Log.Warn("prepare a slot", "error", err)
 			return
 		}
+	}
+}
+
+func (s *slots) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.free) > quietSlots {
+		last := len(s.free) - 1
+		s.free[last].conn.CloseWrite()
+		s.free = s.free[:last]
+	}
+}
+
+// reserve asks for a place among at most so many. Whoever gets one must call add.
+func (s *slots) reserve(most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.free)+s.making >= most {
+		return false
+	}
+	s.making++
+	return true
+}
+
+func (s *slots) add(l *link, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.making--
+	if err != nil {
+		return
+	}
+	s.free = append(s.free, l)
+	if s.closed {
+		l.conn.CloseWrite()
 	}
 }
 
@@ -107,13 +152,39 @@ func (s *Supervisor) makeSlot() (*link, error) {
 	}
 	l, err := s.startMonitor(s.usualPrepare(id), nil)
 	if err != nil {
-		s.clear(filepath.Join(s.Dirs.Sandboxes(), id))
+		s.clear(id)
 		return nil, err
 	}
+	return l, s.awaitSlot(l)
+}
+
+// prepareSlot makes a slot with a monitor that has served before.
+func (s *Supervisor) prepareSlot(l *link) error {
+	id := newID()
+	s.mu.Lock()
+	l.id = id
+	s.mu.Unlock()
+	if _, err := s.makeDirs(id); err != nil {
+		return err
+	}
+	p := s.usualPrepare(id)
+	if err := os.Mkdir(filepath.Dir(p.Socket), 0o700); err != nil {
+		return diskError("mkdir", filepath.Dir(p.Socket), err)
+	}
+	if err := l.conn.Send(monitor.KindPrepare, p); err != nil {
+		return err
+	}
+	return s.awaitSlot(l)
+}
+
+func (s *Supervisor) awaitSlot(l *link) error {
 	<-l.ready
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return l, l.fault
+	if l.fault == nil && l.over {
+		return errors.New("its monitor died")
+	}
+	return l.fault
 }
 
 // usualPrepare is what a sandbox gets that asks for nothing special.
@@ -125,9 +196,11 @@ func (s *Supervisor) usualPrepare(id string) *monitor.Prepare {
 	}
 }
 
+const idLength = 64 // hex digits
+
 // newID is 256 random bits, as Docker has them.
 func newID() string {
-	var b [32]byte
+	var b [idLength / 2]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }

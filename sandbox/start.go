@@ -121,7 +121,7 @@ func (s *Supervisor) discard(b *box) {
 	linked := b.link != nil
 	s.mu.Unlock()
 	if !linked {
-		s.clear(b.dir)
+		s.clear(b.config.ID)
 	}
 }
 

@@ -231,7 +231,7 @@ func (s *Supervisor) remove(name string, force bool) error {
 	s.unlist(b)
 	s.mu.Unlock()
 	if l == nil {
-		s.clear(b.dir)
+		s.clear(b.config.ID)
 		return nil
 	}
 	if err := s.signal(l, unix.SIGKILL); err != nil {

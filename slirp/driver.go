@@ -3,8 +3,8 @@ package slirp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"os"
 	"os/exec"
 
 	kit "github.com/rootless-containers/rootlesskit/v3/pkg/api"
@@ -22,7 +22,7 @@ type Driver struct {
 	run   string
 	log   io.Writer
 	name  string
-	inner network.ParentDriver // nil with None
+	inner network.ParentDriver // nil with None; *pasta
 	err   error                // why, with None
 }
 
@@ -93,51 +93,56 @@ func (d *Driver) MTU() int { return MTU }
 // ConfigureNetwork implements network.ParentDriver. It does not fail for want of
 // a way out: the reason goes to the outlet's record and to the log. The message
 // then names no device.
+//
+// Pasta is still starting when it returns; ReadOutlet waits for that.
 func (d *Driver) ConfigureNetwork(childPID int, stateDir, netns string) (*messages.ParentInitNetworkDriverCompleted, func() error, error) {
-	msg := &messages.ParentInitNetworkDriverCompleted{}
-	cleanup := func() error { return nil }
-	err := d.err
-	if d.inner != nil {
-		m, undo, failure := d.inner.ConfigureNetwork(childPID, stateDir, netns)
-		switch {
-		case failure == nil:
-			msg, cleanup = m, undo
-		case undo != nil:
-			err = errors.Join(failure, undo())
-		default:
-			err = failure
-		}
-	}
-	if recordErr := d.record(err, netns); recordErr != nil {
-		return nil, cleanup, recordErr
-	}
-	return msg, cleanup, nil
-}
-
-// Stop ends the helper of this runtime directory, if there is one. It is not
-// needed where the cleanup of ConfigureNetwork runs.
-func (d *Driver) Stop() error {
-	if p, ok := d.inner.(*pasta); ok {
-		return p.stop()
-	}
-	return nil // slirp4netns dies with its parent
-}
-
-func (d *Driver) record(failure error, netns string) error {
-	ino, err := inode(netns)
+	r, err := openRecord(d.run, netns)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	o := Outlet{Driver: d.name, Netns: ino}
+	switch inner := d.inner.(type) {
+	case *pasta:
+		ctx, cancel := context.WithTimeout(context.Background(), pastaStart)
+		started := make(chan struct{})
+		go func() {
+			defer close(started)
+			d.finish(r, inner.start(ctx, childPID, netns))
+		}()
+		return inner.message(), func() error {
+			cancel()
+			<-started
+			return inner.stop()
+		}, nil
+	case nil:
+		d.finish(r, d.err)
+		return &messages.ParentInitNetworkDriverCompleted{}, nil, nil
+	default:
+		msg, undo, err := inner.ConfigureNetwork(childPID, stateDir, netns)
+		if err != nil {
+			if undo != nil {
+				err = errors.Join(err, undo())
+			}
+			msg, undo = &messages.ParentInitNetworkDriverCompleted{}, nil
+		}
+		d.finish(r, err)
+		return msg, undo, nil
+	}
+}
+
+// finish records the result. What goes wrong with that shows to a reader, as an
+// outlet that is not set up.
+func (d *Driver) finish(r *record, failure error) {
+	o := Outlet{Driver: d.name}
 	if failure != nil {
 		o.Driver, o.Reason = None, failure.Error()
-		if unix.Access(tunDevice, unix.R_OK|unix.W_OK) != nil {
+		if d.inner != nil && unix.Access(tunDevice, unix.R_OK|unix.W_OK) != nil {
 			o.Reason += ": " + tunHint
 		}
-		// The log is a courtesy; the record is what counts.
-		_, _ = io.WriteString(d.log, "slirp: no way out: "+o.Reason+"\n")
+		fmt.Fprintln(d.log, "slirp: no way out:", o.Reason)
 	}
-	return o.write(d.run)
+	if err := r.finish(o); err != nil {
+		fmt.Fprintln(d.log, "slirp:", err)
+	}
 }
 
 // The device that both helpers make the interface with.
@@ -146,12 +151,13 @@ const (
 	tunHint   = "you may not open " + tunDevice + "; an administrator can run chmod 666 " + tunDevice
 )
 
-func inode(path string) (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+// Stop ends the helper of this runtime directory, if there is one. It is not
+// needed where the cleanup of ConfigureNetwork runs.
+func (d *Driver) Stop() error {
+	if p, ok := d.inner.(*pasta); ok {
+		return p.stop()
 	}
-	return st.Ino, nil
+	return nil // slirp4netns dies with its parent
 }
 
 // Reconnect starts the way out again for a namespace that has outlived the one
@@ -163,7 +169,8 @@ func (d *Driver) Reconnect(pid int, netns string) (stop func() error, err error)
 		if err != nil {
 			return nil, err
 		}
-		if ino, err := inode(netns); err == nil && last.Driver == Pasta && last.Netns == ino {
+		var st unix.Stat_t
+		if unix.Stat(netns, &st) == nil && last.Driver == Pasta && last.Netns == st.Ino {
 			return p.stop, nil
 		}
 	}

@@ -2,6 +2,7 @@ package slirp
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rootless-containers/rootlesskit/v3/pkg/messages"
+	"golang.org/x/sys/unix"
 )
 
 func TestChoose(t *testing.T) {
@@ -63,11 +65,8 @@ func TestNoWayOutIsNoError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if msg.Dev != "" {
+			if (name == "missing") != (msg.Dev == "") {
 				t.Errorf("device %q", msg.Dev)
-			}
-			if err := stop(); err != nil {
-				t.Error(err)
 			}
 			o, err := ReadOutlet(run)
 			if err != nil {
@@ -76,6 +75,11 @@ func TestNoWayOutIsNoError(t *testing.T) {
 			want := map[string]string{"fails": "no such luck", "missing": "install the package passt"}[name]
 			if o.Driver != None || !strings.Contains(o.Reason, want) || strings.Contains(o.Reason, "syslog") {
 				t.Errorf("outlet %+v, want the reason %q", o, want)
+			}
+			if stop != nil {
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
 			}
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("log %q", log.String())
@@ -122,11 +126,11 @@ func TestReconnect(t *testing.T) {
 	d := &Driver{run: run, log: os.Stderr, name: Pasta, inner: &pasta{bin: "false", run: run}}
 	file := filepath.Join(run, "pasta.pid")
 	cmd := stand(t, file, "pasta", "--pid", file)
-	ino, err := inode(thisNetns)
+	r, err := openRecord(run, thisNetns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (Outlet{Driver: Pasta, Netns: ino}).write(run); err != nil {
+	if err := r.finish(Outlet{Driver: Pasta}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Reconnect(os.Getpid(), thisNetns); err != nil {
@@ -135,7 +139,11 @@ func TestReconnect(t *testing.T) {
 	if !(&pasta{run: run}).running() {
 		t.Fatal("the pasta of this namespace was ended")
 	}
-	if err := (Outlet{Driver: Pasta, Netns: ino + 1}).write(run); err != nil {
+	r, err = openRecord(run, "/proc/self/ns/mnt") // just another number
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.finish(Outlet{Driver: Pasta}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Reconnect(os.Getpid(), thisNetns); err != nil {
@@ -160,6 +168,53 @@ func TestReadOutlet(t *testing.T) {
 	}
 	if o, err := ReadOutlet(run); err == nil {
 		t.Errorf("half a file: %+v", o)
+	}
+}
+
+// Who asks too early waits for the result.
+func TestReadOutletWaits(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fakePasta(t, "read line <"+fifo+"\n")
+	run := t.TempDir()
+	_, stop, err := New(run, os.Stderr).ConfigureNetwork(os.Getpid(), run, thisNetns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan Outlet, 1)
+	go func() {
+		o, err := ReadOutlet(run)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- o
+	}()
+	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if o := <-got; o.Driver != Pasta {
+		t.Errorf("%+v", o)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An end in the middle of the start does not wait for a helper that hangs.
+func TestStopDuringStart(t *testing.T) {
+	fakePasta(t, "exec sleep 60\n")
+	run := t.TempDir()
+	_, stop, err := New(run, io.Discard).ConfigureNetwork(os.Getpid(), run, thisNetns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if o, err := ReadOutlet(run); err != nil || o.Driver != None {
+		t.Errorf("%+v %v", o, err)
 	}
 }
 

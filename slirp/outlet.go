@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // The addresses of the switch's side of the way out, the same for both drivers.
@@ -37,28 +39,84 @@ type Outlet struct {
 }
 
 // ReadOutlet returns what the last start recorded in the runtime directory run;
-// None if nothing is recorded yet.
+// None if nothing is recorded yet. While a start is under way it waits for the
+// result, ten seconds at most.
 func ReadOutlet(run string) (Outlet, error) {
-	data, err := os.ReadFile(outletFile(run))
+	f, err := os.Open(outletFile(run))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Outlet{Driver: None, Reason: "not set up"}, nil
+		return pending(), nil
 	}
 	if err != nil {
 		return Outlet{}, err
 	}
+	defer f.Close()
+	if err := flock(f, unix.LOCK_SH); err != nil {
+		return Outlet{}, err
+	}
 	var o Outlet
-	if err := json.Unmarshal(data, &o); err != nil {
-		return Outlet{}, &os.PathError{Op: "parse", Path: outletFile(run), Err: err}
+	if err := json.NewDecoder(f).Decode(&o); err != nil {
+		return Outlet{}, &os.PathError{Op: "parse", Path: f.Name(), Err: err}
 	}
 	return o, nil
 }
 
-func (o Outlet) write(run string) error {
+// pending is the outlet before there is a result.
+func pending() Outlet { return Outlet{Driver: None, Reason: "not set up"} }
+
+func outletFile(run string) string { return filepath.Join(run, "outlet.json") }
+
+// record is an outlet's file while the outlet is set up. It is locked, so that
+// readers wait; a crash unlocks it.
+type record struct {
+	f     *os.File
+	netns uint64
+}
+
+// openRecord begins a record for the network namespace at netns.
+func openRecord(run, netns string) (*record, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(netns, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: netns, Err: err}
+	}
+	f, err := os.OpenFile(outletFile(run), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	r := &record{f, st.Ino}
+	if err := flock(f, unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := r.write(pending()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+func (r *record) write(o Outlet) error {
+	o.Netns = r.netns
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(outletFile(run), data, 0o600)
+	if _, err := r.f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return r.f.Truncate(int64(len(data)))
 }
 
-func outletFile(run string) string { return filepath.Join(run, "outlet.json") }
+// finish writes the result and lets the readers in.
+func (r *record) finish(o Outlet) error {
+	return errors.Join(r.write(o), r.f.Close())
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+		}
+	}
+}

@@ -73,7 +73,7 @@ func TestTerminalResize(t *testing.T) {
 func TestTerminalDetach(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
-	p := e.Terminal("run", "-it", "--name", "d", "host", "sh", "-c", "echo up; read a; echo got:$a; read b; exit 8")
+	p := e.Terminal("run", "-it", "--name", "shell", "host", "sh", "-c", "echo up; read a; echo got:$a; read b; exit 8")
 	p.Expect("up")
 	p.Type("\x10\x11") // Ctrl-P Ctrl-Q
 	if code := p.Wait(); code != 0 {
@@ -82,9 +82,9 @@ func TestTerminalDetach(t *testing.T) {
 	if p.Raw() {
 		t.Error("after detaching the terminal stays in raw mode")
 	}
-	e.Is("true", "inspect", "-f", "{{.State.Running}}", "d")
+	e.Is("true", "inspect", "-f", "{{.State.Running}}", "shell")
 
-	p = e.Terminal("attach", "--detach-keys", "ctrl-x", "d")
+	p = e.Terminal("attach", "--detach-keys", "ctrl-x", "shell")
 	p.Type("one\r")
 	p.Expect("got:one")
 	p.Type("\x18")
@@ -92,7 +92,7 @@ func TestTerminalDetach(t *testing.T) {
 		t.Errorf("detach by --detach-keys: status %d, want 0", code)
 	}
 
-	p = e.Terminal("attach", "d")
+	p = e.Terminal("attach", "shell")
 	p.Type("two\r")
 	if code := p.Wait(); code != 8 {
 		t.Errorf("attach: status %d, want the program's 8", code)

@@ -11,6 +11,5 @@ var roles = map[string]func() int{
 	keeper.Name:    keeper.Main,
 	monitor.Role:   monitor.Main,
 	pid1.RoleMain:  pid1.Main,
-	pid1.RoleEnter: pid1.Enter,
 	pid1.RoleInit:  pid1.Init,
 }

@@ -152,7 +152,7 @@ func (c *session) begin(p *api.Packet) error {
 	c.begun = true
 	c.mu.Unlock()
 	if c.proxy {
-		go catchRest(c.signals)
+		catchLater(c.signals)
 	}
 	for _, r := range c.plan.relays {
 		go func() {

@@ -329,6 +329,7 @@ trap 'echo rt; exit 10' 40; echo ready; while :; do read x || sleep 0.01; done <
 		if err := cmd.Process.Signal(test.sig); err != nil {
 			t.Fatal(err)
 		}
+		t.Log("DEBUG", test.sig, cmd.Process.Pid)
 		rest, err := io.ReadAll(out)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -11,13 +12,13 @@ import (
 )
 
 // catch asks for the signals that end us or tell of the terminal. The others
-// follow when the program runs (catchRest): each costs two switches of thread in
+// follow when the program runs (catchLater): each costs two switches of thread in
 // the Go runtime, which a short program would wait for.
 func catch(proxy, tty bool) chan os.Signal {
 	ch := make(chan os.Signal, 128)
 	var list []syscall.Signal
 	if proxy || tty {
-		list = append(list, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+		list = append(list, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	}
 	if tty {
 		list = append(list, unix.SIGCONT, unix.SIGWINCH)
@@ -26,17 +27,18 @@ func catch(proxy, tty bool) chan os.Signal {
 	return ch
 }
 
-// catchRest asks for all other signals that are passed on. Not among them: those
+// catchLater asks for all other signals that are passed on, once the program has
+// run for a moment. Not among them: those
 // that mean something to us (CHLD, PIPE, URG: the Go runtime preempts with it),
 // job control of the shell that started us (TSTP, TTIN, TTOU: ^Z stops us, not
 // the program), and those that say we are broken (SEGV, BUS, ...).
-func catchRest(ch chan os.Signal) {
-	list := []syscall.Signal{unix.SIGCONT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGABRT, unix.SIGVTALRM,
+func catchLater(ch chan os.Signal) {
+	list := []syscall.Signal{unix.SIGCONT, unix.SIGALRM, unix.SIGABRT, unix.SIGVTALRM,
 		unix.SIGPROF, unix.SIGIO, unix.SIGPWR, unix.SIGXCPU, unix.SIGSTKFLT}
 	for n := sigRTMin; n <= sigRTMax; n++ {
 		list = append(list, syscall.Signal(n))
 	}
-	notify(ch, list)
+	time.AfterFunc(20*time.Millisecond, func() { notify(ch, list) })
 }
 
 func notify(ch chan os.Signal, list []syscall.Signal) {

@@ -49,6 +49,7 @@ func (m *monitor) spawn(files []*os.File) error {
 			return err
 		}
 		if m.prepare.Stage != nil {
+			m.bound = true
 			if err := stage(m.prepare.Points, m.prepare.Stage); err != nil {
 				return err
 			}
@@ -129,6 +130,7 @@ func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File
 	}
 	other := files[0]
 	defer other.Close()
+	m.bound = true
 	if err := unix.Setns(int(other.Fd()), unix.CLONE_NEWPID); err != nil {
 		return 0, api.Wrap("setns pid", "", err).WithHint("the other sandbox has just ended")
 	}
@@ -148,26 +150,22 @@ func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File
 }
 
 // enter starts a further program in the sandbox. On the main thread.
-func (m *monitor) enter(control *api.Conn) (int, error) {
+func (m *monitor) enter(entry *sys.Entry) (*child, error) {
 	ns := m.prepare.Namespaces
 	if (ns.New|ns.Joined)&unix.CLONE_NEWPID != 0 {
+		// There is no way back: whatever this thread forks from now on is in there.
+		m.bound = true
 		if err := unix.Setns(int(m.child.pidfd.Fd()), unix.CLONE_NEWPID); err != nil {
-			return 0, api.Wrap("setns pid", "", err).WithHint("the sandbox has just ended")
+			return nil, api.Wrap("setns pid", "", err).WithHint("the sandbox has just ended")
 		}
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer null.Close()
 	flags := int(ns.New|ns.Joined)&^unix.CLONE_NEWPID | unix.CLONE_NEWUSER
-	entry := sys.Entry{
-		Exe: m.self, Args: []string{pid1.RoleEnter}, Env: roleEnv,
-		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
-		Join:    []sys.Join{{File: m.child.pidfd, Flags: flags}},
-		Ambient: m.prepare.KeepID,
+	entry.Join = []sys.Join{{File: m.child.pidfd, Flags: flags}}
+	pid, err := entry.Start()
+	if err != nil {
+		return nil, err
 	}
-	return entry.Start()
+	return newChild(pid, nil)
 }
 
 func newChild(pid int, control *api.Conn) (*child, error) {
@@ -226,4 +224,22 @@ func (c *child) wait() int {
 			return api.ExitFault
 		}
 	}
+}
+
+// limits is the program's limit of open files. The monitor's own is no measure:
+// Go raises it for itself.
+func (c *child) limits() []api.Rlimit {
+	var now unix.Rlimit
+	if err := unix.Prlimit(c.pid, unix.RLIMIT_NOFILE, nil, &now); err != nil {
+		return nil // it has ended already
+	}
+	return []api.Rlimit{{Name: "nofile", Soft: now.Cur, Hard: now.Max}}
+}
+
+// release closes everything that refers to the process, which has ended.
+func (c *child) release() {
+	for _, f := range append(c.held, c.pidfd) {
+		f.Close()
+	}
+	c.control.Close()
 }

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +19,7 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		return // without a connection there is nobody to tell
 	}
 	defer c.close()
-	run, err := m.startExec(e, rest)
+	run, master, err := m.startExec(e, rest)
 	for _, f := range rest {
 		f.Close()
 	}
@@ -29,8 +28,15 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		_ = c.conn.Send(api.KindFault, api.Wrap("exec", "", err))
 		return
 	}
-	if !run.confirm(c) {
-		return
+	defer run.pidfd.Close()
+	var send []*os.File
+	if master != nil {
+		send = append(send, master)
+	}
+	// As above. Whoever has the terminal's master reads what the program writes.
+	_ = c.conn.Send(api.KindStarted, api.Started{ID: m.prepare.ID}, send...)
+	if master != nil {
+		master.Close()
 	}
 	if e.Detach {
 		run.wait()
@@ -40,65 +46,34 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 	_ = c.conn.Send(api.KindExited, api.Done{Code: run.wait()}) // as above
 }
 
-func (m *monitor) startExec(e *Exec, files []*os.File) (*child, error) {
+func (m *monitor) startExec(e *Exec, files []*os.File) (*child, *os.File, error) {
 	m.mu.Lock()
 	running := m.status.State == api.Running
 	m.mu.Unlock()
 	if !running {
-		return nil, api.Errorf("exec", "", "the sandbox is not running")
+		return nil, nil, api.Errorf("exec", "", "the sandbox is not running")
 	}
-	ours, theirs, err := api.Pair("exec")
-	if err != nil {
-		return nil, err
+	further := pid1.Further{
+		Program: &e.Program, PID: m.child.pid, Files: files, Limits: m.limits,
+		Stdio: pid1.Stdio{In: e.Stdio.In, Out: e.Stdio.Out, Err: e.Stdio.Err, Size: e.Stdio.Size},
 	}
-	defer theirs.Close()
-	var pid int
-	if err = m.onMain(func() (err error) {
-		pid, err = m.enter(theirs)
-		return err
-	}); err != nil {
-		ours.Close()
-		return nil, err
-	}
-	run, err := newChild(pid, ours)
-	if err != nil {
-		return nil, err
-	}
-	order := pid1.Order{What: e.Program, Stdio: pid1.Stdio{In: e.Stdio.In, Out: e.Stdio.Out, Err: e.Stdio.Err, Size: e.Stdio.Size}}
-	if err := ours.Send(pid1.KindSpec, &order, files...); err != nil {
-		run.kill()
-		return nil, err
-	}
-	return run, nil
-}
-
-// confirm tells the client that the program runs, with the master of its
-// terminal, or why it does not.
-func (c *child) confirm(to *client) bool {
-	defer c.control.Close()
-	told := false
-	for {
-		p, err := c.control.Recv()
-		switch {
-		case err == io.EOF:
-			if !told {
-				_ = to.conn.Send(api.KindStarted, api.Started{}) // it may be gone
-			}
-			return true
-		case err != nil:
-			c.kill()
-			_ = to.conn.Send(api.KindFault, api.Wrap("exec", "", err))
-			return false
-		case p.Kind == pid1.KindPty && len(p.Files) == 1:
-			told = true
-			_ = to.conn.Send(api.KindStarted, api.Started{}, p.Files[0])
-			p.CloseFiles()
-		case p.Kind == pid1.KindFault:
-			c.wait()
-			_ = to.conn.Send(api.KindFault, p.Error)
-			return false
+	defer further.Close()
+	entry, err := further.Entry()
+	var run *child
+	if err == nil {
+		err = m.onMain(func() (err error) {
+			run, err = m.enter(entry)
+			return err
+		})
+		if err != nil {
+			err = further.Explain(err)
 		}
 	}
+	if err != nil && further.Master != nil {
+		further.Master.Close()
+		further.Master = nil
+	}
+	return run, further.Master, err
 }
 
 // forward passes the client's signals on, until it goes away.

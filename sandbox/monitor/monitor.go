@@ -28,9 +28,11 @@ type monitor struct {
 	listen  *os.File // monitor.sock
 	child   *child   // pid 1
 	start   *Start   // nil: still a slot
-	out     output
+	out     *output
 	input   *os.File // write end of the program's standard input
 	execs   sync.WaitGroup
+	limits  []api.Rlimit // of the program, for those that follow it
+	bound   bool         // the main thread has entered namespaces of this sandbox
 
 	mu         sync.Mutex
 	supervisor *api.Conn
@@ -56,7 +58,7 @@ func Main() int {
 	}
 	m := &monitor{
 		self: os.NewFile(Self, "sbx"), main: make(chan func()), ended: make(chan int, 1),
-		supervisor: control, status: api.Status{State: api.Created, MonitorPID: os.Getpid()},
+		out: &output{}, supervisor: control, status: api.Status{State: api.Created, MonitorPID: os.Getpid()},
 	}
 	go m.serve(control)
 	for {
@@ -311,6 +313,7 @@ func (m *monitor) follow() {
 // started is reached too when pid 1 was killed before its execve: it did not say
 // why, and its exit status is all there is.
 func (m *monitor) started() {
+	m.limits = m.child.limits()
 	m.mu.Lock()
 	m.status.State = api.Running
 	m.status.StartedAt = time.Now().UTC()
@@ -340,10 +343,35 @@ func (m *monitor) exited(code int) {
 	// for the name again.
 	m.tell(KindExited, status)
 	m.out.tell(api.KindExited, api.Done{Code: code}, true)
-	if !m.start.Brief {
-		m.save(&status)
+	if m.start.Brief && m.again() {
+		return
 	}
+	m.save(&status)
 	m.quit(0)
+}
+
+// again makes the monitor of a sandbox of which nothing is kept one that can
+// serve the next: most of what a sandbox costs is the start of processes. What
+// belonged to the last one is let go first, so that the kernel takes its mounts
+// down while nobody waits.
+func (m *monitor) again() bool {
+	if m.bound {
+		return false
+	}
+	m.child.release()
+	m.listen.Close()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.supervisor == nil {
+		return false
+	}
+	m.child, m.start, m.input, m.master, m.limits = nil, nil, nil, nil, nil
+	m.prepare, m.out = Prepare{}, &output{}
+	m.status = api.Status{State: api.Created, MonitorPID: os.Getpid()}
+	if err := m.supervisor.Send(KindIdle, nil); err != nil {
+		m.quit(0)
+	}
+	return true
 }
 
 // fail ends a sandbox that did not start.

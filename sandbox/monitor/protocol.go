@@ -29,7 +29,8 @@ const (
 //	            <-  ready       it waits for its specification
 //	start +fds  ->              client connection, standard files
 //	            <-  started     Status; pidfd of the program
-//	            <-  exited      Status; the last packet
+//	            <-  exited      Status; the last packet, unless
+//	            <-  idle        it can serve another sandbox: prepare, or the end
 //	            <-  fault       Error: the program did not start; the last packet
 //	attach, exec, signal ->
 //	            <-  status      Status, to a supervisor that has connected later; pidfd
@@ -44,6 +45,7 @@ const (
 	KindExited  = "exited"
 	KindFault   = "fault"
 	KindStatus  = "status"
+	KindIdle    = "idle"
 )
 
 // Prepare says what pid 1 is started in.
@@ -91,7 +93,7 @@ type Attach struct {
 
 // Exec is a further program. Files: the client's connection, standard files.
 type Exec struct {
-	Program json.RawMessage `json:"program"` // a pid1.Program, passed on as it is
-	Stdio   api.Stdio       `json:"stdio"`
-	Detach  bool            `json:"detach,omitempty"`
+	Program pid1.Program `json:"program"`
+	Stdio   api.Stdio    `json:"stdio"`
+	Detach  bool         `json:"detach,omitempty"`
 }

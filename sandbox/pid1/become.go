@@ -1,146 +1,146 @@
 package pid1
 
 import (
-	"errors"
+	"bytes"
 	"os"
-	"runtime"
+	"strconv"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/sys"
 )
 
-// become gives up everything that the program must not have. All of it is state
-// of the calling thread, which is the one that executes the program; the raw
-// calls keep Go from telling its other threads.
-func become(id identity, p *Program) error {
-	// After a change of user the kernel forgets who must not outlive whom, so that
-	// this is said once more at the end. prctl(2), PR_SET_PDEATHSIG.
-	if err := dropBounding(p.Caps); err != nil {
+// become is the way from the set-up to the program: everything is given up that
+// the program must not have. All of it is state of one thread, the one that
+// executes the program.
+//
+// The order matters: what needs privilege comes before it is given up, and what
+// restricts comes last, so that it cannot be in the way of anything but execve.
+// have are the capabilities of that thread; setgroups says whether the user
+// namespace has the call at all.
+func (p *Program) become(s *sys.Script, id identity, have uint64, setgroups bool) error {
+	if err := rlimitCalls(s, p.Rlimits); err != nil {
 		return err
+	}
+	for c := range uintptr(64) {
+		if p.Caps&(1<<c) == 0 {
+			// EINVAL: above the last one that this kernel has.
+			s.CallIgnoring([2]syscall.Errno{unix.EINVAL}, "prctl PR_CAPBSET_DROP", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c)
+		}
 	}
 	// Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go.
 	if !p.NoNewPrivs {
-		if err := loadFilter(p.Seccomp); err != nil {
-			return err
+		filterCalls(s, p.Seccomp)
+	}
+	if setgroups {
+		groups := make([]uint32, 0, len(id.groups)+1)
+		for _, g := range id.groups {
+			groups = append(groups, uint32(g))
 		}
+		groups = append(groups, uint32(id.gid))
+		s.Call("setgroups", unix.SYS_SETGROUPS, uintptr(len(groups)), sys.Pointer(s, &groups[0]))
 	}
-	if err := setIDs(id); err != nil {
-		return err
-	}
-	caps := p.Caps
+	// setresuid must not take the capabilities with it before capset has chosen.
+	s.Call("prctl PR_SET_KEEPCAPS", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
+	uid, gid := uintptr(id.uid), uintptr(id.gid)
+	s.Call("setresgid", unix.SYS_SETRESGID, gid, gid, gid)
+	s.Call("setresuid", unix.SYS_SETRESUID, uid, uid, uid)
+	caps := p.Caps & have
 	if id.uid != 0 {
 		caps = 0
 	}
-	if err := setCaps(caps); err != nil {
-		return err
+	capCalls(s, caps)
+	// A change of user makes the kernel forget who must not be outlived. prctl(2).
+	s.Call("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	if p.NoNewPrivs {
+		s.Call("prctl PR_SET_NO_NEW_PRIVS", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+		filterCalls(s, p.Seccomp)
 	}
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl PR_SET_PDEATHSIG", err)
-	}
-	if !p.NoNewPrivs {
-		return nil
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", err)
-	}
-	return loadFilter(p.Seccomp)
+	// A descriptor of the host that survived would be a door (CVE-2024-21626).
+	// Linux 5.11, close_range(2).
+	s.Call("close_range", unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	return nil
 }
 
-func dropBounding(keep uint64) error {
-	for c := range uintptr(64) {
-		if keep&(1<<c) != 0 {
-			continue
+// capCalls set the permitted and effective capabilities; nothing is inheritable
+// or ambient (CVE-2022-27649 and its kin). capset(2).
+func capCalls(s *sys.Script, caps uint64) {
+	s.CallIgnoring([2]syscall.Errno{unix.EINVAL}, "prctl PR_CAP_AMBIENT_CLEAR_ALL", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
+	hdr := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	data := new([2]unix.CapUserData)
+	for i := range data {
+		data[i].Permitted = uint32(caps >> (32 * i))
+		data[i].Effective = data[i].Permitted
+	}
+	s.Call("capset", unix.SYS_CAPSET, sys.Pointer(s, hdr), sys.Pointer(s, data))
+}
+
+// filterCalls install a seccomp filter. seccomp(2).
+func filterCalls(s *sys.Script, filter []byte) {
+	if len(filter) == 0 {
+		return
+	}
+	prog := &unix.SockFprog{
+		Len:    uint16(len(filter) / int(unsafe.Sizeof(unix.SockFilter{}))),
+		Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
+	}
+	s.Call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, sys.Pointer(s, prog))
+}
+
+var rlimits = map[string]uintptr{
+	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
+	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
+	"msgqueue": unix.RLIMIT_MSGQUEUE, "nice": unix.RLIMIT_NICE, "nofile": unix.RLIMIT_NOFILE,
+	"nproc": unix.RLIMIT_NPROC, "rss": unix.RLIMIT_RSS, "rtprio": unix.RLIMIT_RTPRIO,
+	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
+}
+
+func rlimitCalls(s *sys.Script, limits []api.Rlimit) error {
+	for _, l := range limits {
+		resource, ok := rlimits[l.Name]
+		if !ok {
+			return api.Errorf("set limit", l.Name, "unknown limit")
 		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
-		if err == unix.EINVAL {
-			return nil // above the last one that this kernel has
-		}
-		if err != nil {
-			return os.NewSyscallError("prctl PR_CAPBSET_DROP", err)
-		}
+		lim := &unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		s.Call("prlimit64 "+l.Name, unix.SYS_PRLIMIT64, 0, resource, sys.Pointer(s, lim), 0)
 	}
 	return nil
 }
 
-func setIDs(id identity) error {
-	if err := setGroups(id); err != nil {
-		return err
-	}
-	// setresuid must not take the capabilities with it before capset has chosen.
-	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl PR_SET_KEEPCAPS", err)
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(id.gid), uintptr(id.gid), uintptr(id.gid)); errno != 0 {
-		return idError("setresgid", id.gid, errno)
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(id.uid), uintptr(id.uid), uintptr(id.uid)); errno != 0 {
-		return idError("setresuid", id.uid, errno)
-	}
-	return nil
-}
-
-func idError(call string, id int, errno syscall.Errno) error {
-	e := api.Wrap(call, itoa(id), errno)
-	if errno == unix.EINVAL {
-		e.WithHint("you have no subordinate id for it: see /etc/subuid and /etc/subgid")
+// explain says what the failure of a call of become means.
+func explain(err error) error {
+	e := api.Wrap("start the program", "", err)
+	name := e.Msg
+	switch {
+	case e.Errno == unix.EPERM && len(name) > 7 && name[:7] == "prlimit":
+		e.WithHint("an ordinary user cannot raise the hard limit: see ulimit -H -a")
+	case e.Errno == unix.EINVAL && len(name) > 3 && name[:3] == "set":
+		e.WithHint("you have no subordinate id for the user or group: see /etc/subuid and /etc/subgid")
+	case e.Errno == unix.EAGAIN && len(name) > 9 && name[:9] == "setresuid":
+		e.WithHint("the user has too many processes: see ulimit -u")
 	}
 	return e
 }
 
-func setGroups(id identity) error {
-	groups := make([]uint32, len(id.groups), len(id.groups)+1)
-	for i, g := range id.groups {
-		groups[i] = uint32(g)
-	}
-	groups = append(groups, uint32(id.gid))
-	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0)
-	runtime.KeepAlive(groups)
-	if errno == 0 {
-		return nil
-	}
-	// A user namespace with a single group does not have setgroups at all.
-	// user_namespaces(7).
-	if deny, err := os.ReadFile("/proc/self/setgroups"); err == nil && string(deny) == "deny\n" {
-		return nil
-	}
-	return idError("setgroups", id.gid, errno)
+// hasSetgroups says whether the user namespace of a process allows setgroups(2):
+// one with a single group does not. user_namespaces(7).
+func hasSetgroups(pid string) (bool, error) {
+	word, err := os.ReadFile("/proc/" + pid + "/setgroups")
+	return !bytes.Equal(word, []byte("deny\n")), err
 }
 
-// setCaps sets the permitted and effective capabilities; nothing is inheritable
-// or ambient (CVE-2022-27649 and its kin). capset(2).
-func setCaps(caps uint64) error {
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-		return os.NewSyscallError("prctl PR_CAP_AMBIENT_CLEAR_ALL", err)
+// lastCaps are all capabilities that this kernel has.
+func lastCaps() (uint64, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return 0, err
 	}
-	var have [2]unix.CapUserData
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&hdr, &have[0]); err != nil {
-		return os.NewSyscallError("capget", err)
+	last, err := strconv.Atoi(string(bytes.TrimSpace(text)))
+	if err != nil {
+		return 0, err
 	}
-	var want [2]unix.CapUserData
-	for i := range want {
-		want[i].Permitted = have[i].Permitted & uint32(caps>>(32*i))
-		want[i].Effective = want[i].Permitted
-	}
-	return os.NewSyscallError("capset", unix.Capset(&hdr, &want[0]))
-}
-
-// loadFilter installs a seccomp filter on this thread. seccomp(2).
-func loadFilter(filter []byte) error {
-	if len(filter) == 0 {
-		return nil
-	}
-	prog := unix.SockFprog{
-		Len:    uint16(len(filter) / int(unsafe.Sizeof(unix.SockFilter{}))),
-		Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
-	}
-	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
-	runtime.KeepAlive(filter)
-	if errno != 0 {
-		return os.NewSyscallError("seccomp", errno)
-	}
-	return nil
+	return 1<<(last+1) - 1, nil
 }

@@ -44,25 +44,6 @@ func Main() int {
 	return fault(control, err)
 }
 
-// Enter is a further program in a running sandbox, whose namespaces the process
-// is in already.
-func Enter() int {
-	control, err := takeControl()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "sbx-enter:", err)
-		return api.ExitFault
-	}
-	var program Program
-	order, err := receive(control, &program)
-	if err == io.EOF {
-		return api.ExitFault
-	}
-	if err == nil {
-		err = start(order, &program, nil)
-	}
-	return fault(control, err)
-}
-
 // takeControl makes the process ready to change itself: capabilities, seccomp
 // and namespaces belong to a thread, so there must be one that does it all.
 func takeControl() (*api.Conn, error) {

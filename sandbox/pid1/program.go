@@ -15,23 +15,20 @@ import (
 	"sbx/internal/sys"
 )
 
-// start turns the process into the program. It returns only errors. b is nil in
-// a sandbox that runs already.
-//
-// The order matters: what needs privilege comes before it is given up, and what
-// restricts comes last, so that it cannot be in the way of anything but execve.
+// start turns the process into the program. It returns only errors.
 func start(o *order, p *Program, b *box) error {
-	id, err := lookUp(p.User)
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "/", Err: err}
+	}
+	id, err := lookUp(root, p.User)
 	if err != nil {
 		return err
 	}
 	if err := standardFiles(o, p, id, b); err != nil {
 		return err
 	}
-	if err := setRlimits(p.Rlimits); err != nil {
-		return err
-	}
-	if err := changeDir(p.WorkDir); err != nil {
+	if err := changeDir(root, p.WorkDir); err != nil {
 		return err
 	}
 	env := withHome(p.Env, id.home)
@@ -39,22 +36,49 @@ func start(o *order, p *Program, b *box) error {
 	if err != nil {
 		return err
 	}
-	if err := become(id, p); err != nil {
+	have, err := permitted()
+	if err != nil {
 		return err
+	}
+	setgroups, err := hasSetgroups("self")
+	if err != nil {
+		return err
+	}
+	var script sys.Script
+	if err := p.become(&script, id, have, setgroups); err != nil {
+		return err
+	}
+	// Go has raised the soft limit of open files for itself. Only a limit that was
+	// asked for is to reach the program instead of the one there was.
+	keepNofile(p.Rlimits)
+	if err := script.Run(); err != nil {
+		return explain(err)
 	}
 	if p.Init {
 		return execInit(path, p.Args, env)
 	}
-	if err := closeOnExec(); err != nil {
-		return err
-	}
 	return execError(p.Args[0], unix.Exec(path, p.Args, env))
 }
 
-// closeOnExec marks everything but the standard files: a descriptor of the host
-// that survived would be a door (CVE-2024-21626). Linux 5.11, close_range(2).
-func closeOnExec() error {
-	return os.NewSyscallError("close_range", unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC))
+// keepNofile tells Go, whose Exec puts the limit back that it found, that this
+// one is wanted: x/sys and syscall know of one another.
+func keepNofile(limits []api.Rlimit) {
+	for _, l := range limits {
+		if l.Name == "nofile" {
+			// An error shows in the script, which does the same.
+			_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: l.Soft, Max: l.Hard}, nil)
+		}
+	}
+}
+
+// permitted are the capabilities of the calling thread.
+func permitted() (uint64, error) {
+	var have [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&hdr, &have[0]); err != nil {
+		return 0, os.NewSyscallError("capget", err)
+	}
+	return uint64(have[1].Permitted)<<32 | uint64(have[0].Permitted), nil
 }
 
 func withHome(env []string, home string) []string {
@@ -135,10 +159,8 @@ func terminal(o *order, id identity, b *box) error {
 	if err := unix.Fchown(tty, id.uid, -1); err != nil {
 		return os.NewSyscallError("fchown", err)
 	}
-	if b != nil {
-		if err := b.console(tty); err != nil {
-			return err
-		}
+	if err := b.console(tty); err != nil {
+		return err
 	}
 	if err := unix.IoctlSetInt(tty, unix.TIOCSCTTY, 0); err != nil {
 		return os.NewSyscallError("ioctl TIOCSCTTY", err)
@@ -168,45 +190,13 @@ func (b *box) console(tty int) error {
 	return sys.Attach(tree, file)
 }
 
-var rlimits = map[string]int{
-	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
-	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
-	"msgqueue": unix.RLIMIT_MSGQUEUE, "nice": unix.RLIMIT_NICE, "nofile": unix.RLIMIT_NOFILE,
-	"nproc": unix.RLIMIT_NPROC, "rss": unix.RLIMIT_RSS, "rtprio": unix.RLIMIT_RTPRIO,
-	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
-}
-
-func setRlimits(limits []api.Rlimit) error {
-	for _, l := range limits {
-		resource, ok := rlimits[l.Name]
-		if !ok {
-			return api.Errorf("set limit", l.Name, "unknown limit")
-		}
-		// The raw call: syscall.Setrlimit and unix.Exec know of one another, and the
-		// limit must reach the program as it was asked for.
-		if err := unix.Prlimit(0, resource, &unix.Rlimit{Cur: l.Soft, Max: l.Hard}, nil); err != nil {
-			e := api.Wrap("set limit", l.Name, err)
-			if errors.Is(err, unix.EPERM) {
-				e.WithHint("an ordinary user cannot raise the hard limit: see ulimit -H -a")
-			}
-			return e
-		}
-	}
-	return nil
-}
-
 // changeDir enters the working directory, which is made if it is missing, as
 // Docker does. Magic links are not followed and the result must be below the
 // root: a leaked descriptor of the host must not be a way out (CVE-2024-21626).
-func changeDir(dir string) error {
+func changeDir(root int, dir string) error {
 	if dir == "" {
 		dir = "/"
 	}
-	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: "/", Err: err}
-	}
-	defer unix.Close(root)
 	fd, err := sys.OpenInRoot(root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) {
 		if err = makeDirs(root, strings.Trim(dir, "/")); err == nil {
@@ -226,23 +216,34 @@ func changeDir(dir string) error {
 	return nil
 }
 
-// findProgram is execvp(3)'s search, with Docker's exit statuses.
+// searchPath are the places where a program may be, as execvp(3) tries them.
+func searchPath(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	var paths []string
+	for _, kv := range env {
+		list, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for dir := range strings.SplitSeq(list, ":") {
+			if dir == "" {
+				dir = "."
+			}
+			paths = append(paths, dir+"/"+name)
+		}
+	}
+	return paths
+}
+
+// findProgram is the search in $PATH, with Docker's exit statuses.
 func findProgram(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	search := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			search = v
-		}
-	}
 	var denied error
-	for _, dir := range strings.Split(search, ":") {
-		if dir == "" {
-			dir = "."
-		}
-		path := dir + "/" + name
+	for _, path := range searchPath(name, env) {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			continue
@@ -255,7 +256,11 @@ func findProgram(name string, env []string) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", api.Errorf("exec", name, "not found in $PATH").WithCode(api.ExitNotFound)
+	return "", notFound(name)
+}
+
+func notFound(name string) error {
+	return api.Errorf("exec", name, "not found in $PATH").WithCode(api.ExitNotFound)
 }
 
 func execError(name string, err error) error {
@@ -276,9 +281,6 @@ func execError(name string, err error) error {
 // execInit executes the pid 1 of --init from the sealed memory file, as the
 // program's user and under its restrictions.
 func execInit(path string, args, env []string) error {
-	if err := closeOnExec(); err != nil {
-		return err
-	}
 	argv, err := syscall.SlicePtrFromStrings(append([]string{RoleInit, path}, args...))
 	if err != nil {
 		return err

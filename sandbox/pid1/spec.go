@@ -2,11 +2,12 @@
 // file system around itself, gives up what the program must not have, and
 // becomes the program.
 //
-// It runs in three roles, each started by the monitor from the sealed memory
-// file: Main, the first process of a new sandbox; Enter, a further program in
-// a running one; Init, the reaping pid 1 of --init. Between them and the host's
-// files stand only the mounts made here, so every path inside the root is
-// resolved by openat2 within that root, and every mount is made on a descriptor.
+// It runs in two roles, each started from the sealed memory file: Main, the first
+// process of a new sandbox, and Init, the reaping pid 1 of --init. A further
+// program in a running sandbox (Further) is prepared here too, and executed by
+// the monitor's fork. Between the program and the host's files stand only the
+// mounts made here, so every path inside the root is resolved by openat2 within
+// that root, and every mount is made on a descriptor.
 package pid1
 
 import (
@@ -17,16 +18,14 @@ import (
 
 // Names of the roles, as argv[0].
 const (
-	RoleMain  = "sbx-pid1"
-	RoleEnter = "sbx-enter"
-	RoleInit  = "sbx-init"
+	RoleMain = "sbx-pid1"
+	RoleInit = "sbx-init"
 )
 
-// Control is the descriptor of the socket to the monitor, in Main and Enter.
+// Control is the descriptor of the socket to the monitor, in Main.
 const Control = 3
 
-// Self is the descriptor of the sealed memory file, which Main and Enter need
-// for --init.
+// Self is the descriptor of the sealed memory file, which Main needs for --init.
 const Self = 4
 
 // Packets on the control socket. The monitor may send spec before ready arrives.
@@ -95,8 +94,8 @@ type Program struct {
 	Init       bool         `json:"init,omitempty"`
 }
 
-// Order is what the monitor sends: a Spec to Main, a Program to Enter, and which
-// files come with it.
+// Order is what the monitor sends: a Spec, as it came, and which files come with
+// it.
 type Order struct {
 	What  json.RawMessage `json:"what"`
 	Stdio Stdio           `json:"stdio"`

@@ -24,10 +24,10 @@ type identity struct {
 // maxAccounts bounds what is read of an image's /etc/passwd or /etc/group.
 const maxAccounts = 8 << 20
 
-// lookUp understands Docker's user[:group]: names or numbers, which must be in
-// the image's /etc/passwd and /etc/group if they are names. It is strict: what
+// lookUp understands Docker's user[:group] in the file system below root: names
+// or numbers, which must be in the image's /etc/passwd and /etc/group if they are names. It is strict: what
 // is neither is an error, and never root (CVE-2026-30892, CVE-2024-40635).
-func lookUp(spec string) (identity, error) {
+func lookUp(root int, spec string) (identity, error) {
 	who, group, grouped := strings.Cut(spec, ":")
 	if grouped && group == "" || strings.Contains(group, ":") {
 		return identity{}, userError(spec, "want USER[:GROUP]")
@@ -35,11 +35,11 @@ func lookUp(spec string) (identity, error) {
 	if who == "" {
 		who = "0"
 	}
-	passwd, err := accounts("/etc/passwd")
+	passwd, err := accounts(root, "/etc/passwd")
 	if err != nil {
 		return identity{}, err
 	}
-	groups, err := accounts("/etc/group")
+	groups, err := accounts(root, "/etc/group")
 	if err != nil {
 		return identity{}, err
 	}
@@ -137,12 +137,7 @@ func memberships(groups [][]string, user string) []int {
 // accounts reads a file of the image that could be anything: a link out of the
 // root, a FIFO that never answers, a device (CVE-2024-9676). It must be a
 // regular file; a missing one is empty.
-func accounts(path string) ([][]string, error) {
-	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: "/", Err: err}
-	}
-	defer unix.Close(root)
+func accounts(root int, path string) ([][]string, error) {
 	fd, err := sys.OpenInRoot(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil

@@ -12,6 +12,13 @@ import (
 // settled is how long what goes on behind the answer of a command may take.
 const settled = 10 * time.Second
 
+// slots is how many monitors, with a first process each, a supervisor keeps ready
+// for the next sandboxes.
+const slots = 2
+
+// roles are the processes that an instance without sandboxes may have.
+var roles = []string{"sbxd", "sbx-keeper", "sbx-monitor", "sbx-pid1", "pasta", "pasta.avx2", "slirp4netns", "exe"}
+
 // Leaks removes all sandboxes, stops the supervisor, and says what is left that
 // should not be. Afterwards nothing of the instance runs.
 func (i *Instance) Leaks() []string {
@@ -22,9 +29,11 @@ func (i *Instance) Leaks() []string {
 	if err := i.Clear(); err != nil {
 		note("remove all: %v", err)
 	}
-	inSandbox := func(p Process) bool { return p.Role() == "sbx-monitor" || p.Role() == "sbx-pid1" }
-	if left := i.WaitGone(settled, inSandbox); len(left) > 0 {
-		note("processes of sandboxes that were removed:\n%s", list(left))
+	if left := i.WaitGone(settled, func(p Process) bool { return !slices.Contains(roles, p.Role()) }); len(left) > 0 {
+		note("programs of sandboxes that were removed:\n%s", list(left))
+	}
+	if n := i.waitSlots(settled); n > slots {
+		note("%d monitors without a sandbox, %d are kept ready", n, slots)
 	}
 	if err := i.Stop(settled); err != nil {
 		note("%v", err)
@@ -32,6 +41,16 @@ func (i *Instance) Leaks() []string {
 	leaks = append(leaks, i.files()...)
 	leaks = append(leaks, i.mounts()...)
 	return leaks
+}
+
+// waitSlots waits until no more monitors are left than slots, and counts them.
+func (i *Instance) waitSlots(wait time.Duration) int {
+	for end := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
+		n := len(i.ByRole("sbx-monitor"))
+		if n <= slots || time.Now().After(end) {
+			return n
+		}
+	}
 }
 
 // files are the ones that may not outlive the sandboxes and the supervisor.
