@@ -45,10 +45,11 @@ type link struct {
 	program *os.File      // pidfd of the sandbox's first process, when it is known
 	ready   chan struct{} // closed when pid 1 waits for its specification, or never will
 	isReady bool
-	box     *box  // nil: a slot
-	said    bool  // it has told how the program ended
-	fault   error // why there is no program
-	over    bool  // the monitor has gone
+	box     *box          // nil: a slot
+	said    bool          // it has told how the program ended
+	fault   error         // why there is no program
+	over    bool          // the monitor has gone
+	buried  chan struct{} // closed when nothing of the monitor is left
 }
 
 func (l *link) setReady() {
@@ -197,7 +198,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 	if l.program != nil {
 		l.program.Close()
 	}
-	*l = link{conn: l.conn, pid: l.pid, child: l.child, monitor: l.monitor, ready: make(chan struct{})}
+	*l = link{conn: l.conn, pid: l.pid, child: l.child, monitor: l.monitor, ready: make(chan struct{}), buried: l.buried}
 	b.link = nil
 	s.last = time.Now()
 	s.mu.Unlock()
@@ -218,6 +219,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 // bury waits for the monitor's very end, by which the kernel has taken down the
 // sandbox's mounts, and clears what it left.
 func (s *Supervisor) bury(l *link, b *box) {
+	defer close(l.buried)
 	s.waitMonitor(l)
 	if !l.said {
 		s.killProgram(l)
@@ -234,16 +236,25 @@ func (s *Supervisor) bury(l *link, b *box) {
 	if !l.said {
 		s.unknown(b, l)
 	}
-	b.link = nil
 	remove, status := b.removed, b.status
+	s.mu.Unlock()
+	if !remove {
+		if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
+			s.Log.Warn("save state", "id", shortID(l.id), "error", err)
+		}
+	}
+	// From here on somebody else may start the sandbox again, with a new b.gone,
+	// or remove it. Who removed it before now has left the directory to us.
+	s.mu.Lock()
+	b.link = nil
+	remove = b.removed
+	gone := b.gone
 	s.last = time.Now()
 	s.mu.Unlock()
 	if remove {
 		s.clear(l.id)
-	} else if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
-		s.Log.Warn("save state", "id", shortID(l.id), "error", err)
 	}
-	close(b.gone)
+	close(gone)
 	s.refillSoon()
 }
 

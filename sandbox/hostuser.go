@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,4 +31,28 @@ func passwdHome(uid int) string {
 		}
 	}
 	return ""
+}
+
+// nameService shows a sandbox on the host's network the host's resolvers and
+// names. The host image has them already, unless /etc/resolv.conf is a link into
+// /run, which is private there.
+func nameService(c *api.Config) []api.Mount {
+	var mounts []api.Mount
+	for _, path := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			continue // the host has none
+		}
+		target := path
+		if c.Image == api.HostImage {
+			if real == path {
+				continue
+			}
+			target = real
+		}
+		if !slices.ContainsFunc(c.Mounts, func(m api.Mount) bool { return filepath.Clean(m.Target) == target }) {
+			mounts = append(mounts, api.Mount{Type: "bind", Source: real, Target: target, ReadOnly: true})
+		}
+	}
+	return mounts
 }

@@ -274,6 +274,9 @@ func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
 func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 	spec := &pid1.Spec{Hostname: c.Hostname, Mounts: append([]api.Mount(nil), c.Mounts...)}
 	spec.Root.ReadOnly = c.Isolation.ReadOnly
+	if c.Isolation.Network == "host" {
+		spec.Mounts = append(spec.Mounts, nameService(c)...)
+	}
 	if c.Image == api.HostImage {
 		spec.Root.Host = "/"
 		spec.Root.Private = s.hidden(c)
@@ -290,11 +293,11 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 // hidden are the directories of the host that a program of the host image finds
 // empty: what is the user's own, and what sbx itself keeps.
 func (s *Supervisor) hidden(c *api.Config) []string {
-	dirs := []string{"/tmp", "/run", "/var/tmp", "/dev/shm", c.Caller.Home, s.Dirs.Data, s.Dirs.Run}
+	dirs := []string{"/tmp", "/run", "/var/tmp", c.Caller.Home, passwdHome(c.Caller.UID), s.Dirs.Data, s.Dirs.Run}
 	var shown []string
 	for _, d := range dirs {
 		d = filepath.Clean(d)
-		if d == "/" || covered(shown, d) {
+		if !filepath.IsAbs(d) || d == "/" || covered(shown, d) {
 			continue
 		}
 		shown = append(shown, d)

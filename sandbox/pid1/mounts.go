@@ -137,6 +137,10 @@ func (b *box) make(path string, dir bool) (int, error) {
 	if fd, err := sys.OpenInRoot(b.root, path, unix.O_PATH); !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
+	path, err := beyondLinks(b.root, path)
+	if err != nil {
+		return -1, err
+	}
 	if err := makeDirs(b.root, filepath.Dir(path)); err != nil {
 		return -1, err
 	}
@@ -148,6 +152,52 @@ func (b *box) make(path string, dir bool) (int, error) {
 		return -1, err
 	}
 	return sys.OpenInRoot(b.root, path, unix.O_PATH)
+}
+
+// beyondLinks gives the path that is missing when path leads by way of symbolic
+// links to nothing: what they name is to be made, as in a Debian image whose
+// /etc/resolv.conf points into an empty /run. The result is a name only; it is
+// opened within the root like any other.
+func beyondLinks(root int, path string) (string, error) {
+	for range 40 { // as the kernel, path_resolution(7)
+		next, err := followOne(root, path)
+		if err != nil || next == path {
+			return path, err
+		}
+		path = next
+	}
+	return "", &os.PathError{Op: "openat2", Path: path, Err: unix.ELOOP}
+}
+
+// followOne replaces the first symbolic link of a path by what it says.
+func followOne(root int, path string) (string, error) {
+	parts := strings.Split(path, "/")
+	for i := range parts {
+		prefix := filepath.Join(parts[:i+1]...)
+		fd, err := sys.OpenInRoot(root, prefix, unix.O_PATH|unix.O_NOFOLLOW)
+		if errors.Is(err, unix.ENOENT) {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, "", buf)
+		unix.Close(fd)
+		if err == unix.ENOENT || err == unix.EINVAL {
+			continue // no link
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "readlinkat", Path: "/" + prefix, Err: err}
+		}
+		to := string(buf[:n])
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(prefix), to)
+		}
+		// Clean takes ".." off at the root, where the kernel would stay.
+		return strings.TrimPrefix(filepath.Clean("/"+filepath.Join(to, filepath.Join(parts[i+1:]...))), "/"), nil
+	}
+	return path, nil
 }
 
 // makeDirs is mkdir -p with root as "/".
