@@ -18,12 +18,15 @@ var Version = "0.1.0-dev"
 //
 //	run +files  ->      start +conn +files  ->            run, start, attach, exec
 //	            <-----------------------    started (+pty master of exec -t)
+//	armed           ----------------------->              it handles signals from now on
 //	signal, resize  ----------------------->
 //	            <-----------------------    exited | fault
 //
 // For run, start, attach and exec the supervisor passes the command line's
 // connection on to the monitor and forgets it, so that its own end (crash,
-// upgrade) disturbs nobody.
+// upgrade) disturbs nobody. A command line in the foreground that goes away before
+// it is armed was ended by a signal meant for the program: the monitor ends the
+// program. One that goes away later has left it alone.
 const (
 	KindHello   = "hello"   // Hello
 	KindOut     = "out"     // Text, for standard output
@@ -34,6 +37,7 @@ const (
 	KindExited  = "exited"  // Done
 	KindSignal  = "signal"  // Signal
 	KindResize  = "resize"  // Size
+	KindArmed   = "armed"   // no body
 )
 
 // Verbs of the command line.

@@ -219,7 +219,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 // bury waits for the monitor's very end, by which the kernel has taken down the
 // sandbox's mounts, and clears what it left.
 func (s *Supervisor) bury(l *link, b *box) {
-	defer close(l.buried)
+	defer s.slots.died(l)
 	s.waitMonitor(l)
 	if !l.said {
 		s.killProgram(l)

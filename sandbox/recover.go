@@ -72,7 +72,7 @@ func (s *Supervisor) reconnect(b *box) (*link, error) {
 	if err == nil {
 		p, err = conn.Recv()
 	}
-	l := &link{id: b.config.ID, conn: conn, pid: pid, ready: make(chan struct{})}
+	l := &link{id: b.config.ID, conn: conn, pid: pid, ready: make(chan struct{}), buried: make(chan struct{})}
 	l.setReady()
 	if err == nil && p.Kind != monitor.KindStatus {
 		err = api.Errorf("reconnect", b.config.ID, "the monitor said %q", p.Kind)

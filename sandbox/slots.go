@@ -42,6 +42,8 @@ type slots struct {
 	making int
 	closed bool
 	timer  *time.Timer // runs out in quiet times
+	makers sync.WaitGroup
+	alive  map[*link]bool // all monitors, those of sandboxes too
 }
 
 // take gives a slot, or nil.
@@ -129,6 +131,7 @@ func (s *slots) reserve(most int) bool {
 		return false
 	}
 	s.making++
+	s.makers.Add(1)
 	return true
 }
 
@@ -136,6 +139,7 @@ func (s *slots) add(l *link, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.making--
+	defer s.makers.Done()
 	if err != nil {
 		return
 	}
@@ -241,7 +245,7 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *l
 	if err != nil {
 		return nil, err
 	}
-	l := &link{id: prepare.ID, conn: ours, pid: pid, child: true, ready: make(chan struct{})}
+	l := &link{id: prepare.ID, conn: ours, pid: pid, child: true, ready: make(chan struct{}), buried: make(chan struct{})}
 	// The process is our child and not waited for: the pid is its own.
 	if l.monitor, err = sys.Pidfd(pid); err != nil {
 		return nil, limitError("pidfd_open", err)
@@ -256,6 +260,7 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *l
 	if err := s.events.add(l); err != nil {
 		return nil, err
 	}
+	s.slots.born(l)
 	undo.Release()
 	return l, nil
 }

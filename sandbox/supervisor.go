@@ -92,7 +92,7 @@ func (s *Supervisor) open() error {
 }
 
 func (s *Supervisor) close() {
-	s.slots.close()
+	s.endSlots()
 	s.storeLock.Lock()
 	defer s.storeLock.Unlock()
 	if s.store == nil {

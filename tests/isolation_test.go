@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,8 @@ func TestHostSystemIsReadOnly(t *testing.T) {
 		mount, super, _ := strings.Cut(line, " - ")
 		target, options := strings.Fields(mount)[4], strings.Split(strings.Fields(mount)[5], ",")
 		fstype := strings.Fields(super)[0]
-		if slices.Contains(options, "rw") && !slices.Contains(private, fstype) && !strings.HasPrefix(target, "/dev/") {
+		device := strings.HasPrefix(target, "/dev/") || fstype == "devtmpfs" // masked files are /dev/null
+		if slices.Contains(options, "rw") && !slices.Contains(private, fstype) && !device {
 			t.Errorf("writable %s on %s", fstype, target)
 		}
 	}
@@ -114,17 +116,48 @@ func TestNamespacesAreOwn(t *testing.T) {
 			t.Errorf("the sandbox shares the host's %s namespace", ns)
 		}
 	}
-	id := e.OK("run", "-d", "host", "sleep", "1000")
-	for _, ns := range []string{"pid", "ipc"} {
-		theirs := e.OK("exec", id, "readlink", "/proc/self/ns/"+ns)
-		e.Is(theirs, "run", "--rm", "--"+ns, "container:"+id, "host", "readlink", "/proc/self/ns/"+ns)
+}
+
+func TestNamespacesOfTheHost(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	for _, ns := range []string{"pid", "ipc", "uts"} {
+		ours, err := os.Readlink("/proc/self/ns/" + ns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Is(ours, "run", "--rm", "--"+ns, "host", "host", "readlink", "/proc/self/ns/"+ns)
 	}
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Is(name, "run", "--rm", "--uts", "host", "host", "uname", "-n")
+	e.Is(strconv.Itoa(os.Getpid()), "run", "--rm", "--pid", "host", "host",
+		"sh", "-c", "test -d /proc/$0 && echo $0", strconv.Itoa(os.Getpid()))
+	e.Fails(125, "--ipc", "run", "--rm", "--ipc", "container:x", "host", "true")
+	e.Fails(125, "--uts", "run", "--rm", "--uts", "nonsense", "host", "true")
+}
+
+func TestPIDOfAnotherSandbox(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	id := e.OK("run", "-d", "--name", "first", "host", "sleep", "12345")
+	theirs := e.OK("exec", id, "readlink", "/proc/self/ns/pid")
+	e.Is(theirs, "run", "--rm", "--pid", "container:first", "host", "readlink", "/proc/self/ns/pid")
+	e.Is("sleep 12345", "run", "--rm", "--pid", "container:"+id, "host", "sh", "-c", `tr '\0' ' ' </proc/1/cmdline | sed 's/ $//'`)
+	// It can signal what it shares, and its own end does not end the other.
+	e.Is("true", "inspect", "-f", "{{.State.Running}}", "first")
+	e.OK("run", "--rm", "--pid", "container:first", "host", "kill", "-KILL", "1")
+	e.Is("137", "wait", "first")
+	e.Fails(125, "not running", "run", "--rm", "--pid", "container:first", "host", "true")
+	e.Fails(125, "no-such", "run", "--rm", "--pid", "container:no-such", "host", "true")
 }
 
 // status is a field of /proc/self/status.
-func (e *Env) status(field string, flags ...string) string {
+func (e *Env) status(image, field string, flags ...string) string {
 	e.t.Helper()
-	args := append(append([]string{"run", "--rm"}, flags...), "host", "grep", "^"+field+":", "/proc/self/status")
+	args := append(append([]string{"run", "--rm"}, flags...), image, "grep", "^"+field+":", "/proc/self/status")
 	_, value, _ := strings.Cut(e.OK(args...), ":")
 	return strings.TrimSpace(value)
 }
@@ -132,6 +165,7 @@ func (e *Env) status(field string, flags ...string) string {
 func TestPrivileges(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
+	image := e.Busybox()
 	const docker = "00000000a80425fb" // Docker's default list: 14 capabilities
 	for _, c := range []struct {
 		field, want string
@@ -149,11 +183,14 @@ func TestPrivileges(t *testing.T) {
 		{"NoNewPrivs", "0", nil},
 		{"NoNewPrivs", "1", []string{"--security-opt", "no-new-privileges"}},
 	} {
-		if got := e.status(c.field, c.flags...); got != c.want {
+		if got := e.status(image, c.field, c.flags...); got != c.want {
 			t.Errorf("run %v: %s is %s, want %s", c.flags, c.field, got, c.want)
 		}
 	}
-	e.Is("100 200", "run", "--rm", "--ulimit", "nofile=100:200", "host", "sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)")
+	// A program of the host's is the caller, not root.
+	if got := e.status("host", "CapEff"); got != "0000000000000000" {
+		t.Errorf("run host: CapEff is %s", got)
+	}
 }
 
 // Nothing of ours may stay open in the program. CVE-2024-21626, CVE-2016-9962.

@@ -40,7 +40,7 @@ func TestKill(t *testing.T) {
 	e.OK("run", "-d", "--name", "second", "--init", "host", "sleep", "1000")
 	e.OK("kill", "-s", "INT", "second")
 	e.Is("130", "wait", "second")
-	e.Fails(1, "NOSUCH", "kill", "-s", "NOSUCH", "second")
+	e.Fails(125, "NOSUCH", "kill", "-s", "NOSUCH", "second")
 }
 
 func TestWaitWaits(t *testing.T) {

@@ -18,11 +18,6 @@ const attempts = 5
 // request sends one request to the supervisor, which it starts if none runs.
 // What it returns is past the hello. The files stay the caller's.
 func request(verb string, body any, files ...*os.File) (*api.Conn, error) {
-	return requestAfter(func() {}, verb, body, files...)
-}
-
-// requestAfter calls connected once a supervisor listens, before it sends.
-func requestAfter(connected func(), verb string, body any, files ...*os.File) (*api.Conn, error) {
 	d, err := dirs.Find()
 	if err != nil {
 		return nil, err
@@ -32,7 +27,6 @@ func requestAfter(connected func(), verb string, body any, files ...*os.File) (*
 		if err != nil {
 			return nil, err
 		}
-		connected()
 		// Nothing is read from us before the hello is sent, so a request that
 		// got no hello was never seen and may be sent again.
 		err = conn.Send(verb, body, files...)

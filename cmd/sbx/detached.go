@@ -13,7 +13,7 @@ func (c *session) untilStarted(verb string, body any) error {
 	}
 	defer conn.Close()
 	for {
-		p, err := conn.Recv()
+		p, err := receive(conn)
 		if err != nil {
 			return withCode(lost(err))
 		}

@@ -122,7 +122,10 @@ func envNames() string {
 
 // host runs what the request asks for on this machine, with the standard files
 // as a monitor would: that is all of a sandbox that these tests need.
-func host(t *testing.T) handler {
+func host(t *testing.T) handler { return hostArmed(t, nil) }
+
+// hostArmed tells armed when the command line handles signals.
+func hostArmed(t *testing.T, armed chan<- struct{}) handler {
 	return func(conn *api.Conn, p *api.Packet) error {
 		defer p.CloseFiles()
 		switch p.Kind {
@@ -131,7 +134,7 @@ func host(t *testing.T) handler {
 			if err := p.Decode(&r); err != nil {
 				return err
 			}
-			return hostProgram(t, conn, p, r.Spec.Process.Args(), r.Spec.Process.TTY, r.Stdio)
+			return hostProgram(t, conn, p, r.Spec.Process.Args(), r.Spec.Process.TTY, r.Stdio, armed)
 		case api.VerbExec:
 			var r api.Exec
 			if err := p.Decode(&r); err != nil {
@@ -140,7 +143,7 @@ func host(t *testing.T) handler {
 			if r.Spec.TTY {
 				return hostExecTTY(conn, r)
 			}
-			return hostProgram(t, conn, p, r.Spec.Args, false, r.Stdio)
+			return hostProgram(t, conn, p, r.Spec.Args, false, r.Stdio, armed)
 		case api.VerbInspect:
 			return errors.Join(conn.Send(api.KindOut, api.Text{Text: "true true\n"}), conn.Send(api.KindDone, api.Done{}))
 		case api.VerbAttach:
@@ -148,13 +151,13 @@ func host(t *testing.T) handler {
 			if err := p.Decode(&r); err != nil {
 				return err
 			}
-			return hostProgram(t, conn, p, []string{"cat"}, true, r.Stdio)
+			return hostProgram(t, conn, p, []string{"cat"}, true, r.Stdio, armed)
 		}
 		return errors.New("unexpected " + p.Kind)
 	}
 }
 
-func hostProgram(t *testing.T, conn *api.Conn, p *api.Packet, args []string, tty bool, io api.Stdio) error {
+func hostProgram(t *testing.T, conn *api.Conn, p *api.Packet, args []string, tty bool, io api.Stdio, armed chan<- struct{}) error {
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	files := p.Files
 	take := func(want bool) *os.File {
@@ -167,7 +170,7 @@ func hostProgram(t *testing.T, conn *api.Conn, p *api.Packet, args []string, tty
 	}
 	in, out, errs := take(io.In), take(io.Out), take(io.Err)
 	if tty {
-		return hostTTY(conn, cmd, in, out, io.Size)
+		return hostTTY(conn, cmd, in, out, io.Size, armed)
 	}
 	// A nil *os.File in an interface would not be nil.
 	if in != nil {
@@ -183,11 +186,11 @@ func hostProgram(t *testing.T, conn *api.Conn, p *api.Packet, args []string, tty
 		return err
 	}
 	p.CloseFiles()
-	return follow(conn, cmd, nil)
+	return follow(conn, cmd, nil, armed)
 }
 
 // follow is a monitor: packets in, the exit status out.
-func follow(conn *api.Conn, cmd *exec.Cmd, master *os.File, files ...*os.File) error {
+func follow(conn *api.Conn, cmd *exec.Cmd, master *os.File, armed chan<- struct{}, files ...*os.File) error {
 	if err := conn.Send(api.KindStarted, api.Started{ID: "0123456789ab"}, files...); err != nil {
 		return err
 	}
@@ -201,6 +204,10 @@ func follow(conn *api.Conn, cmd *exec.Cmd, master *os.File, files ...*os.File) e
 				return
 			}
 			switch p.Kind {
+			case api.KindArmed:
+				if armed != nil {
+					armed <- struct{}{}
+				}
 			case api.KindSignal:
 				var s api.Signal
 				if p.Decode(&s) == nil {
@@ -247,7 +254,7 @@ func onTTY(cmd *exec.Cmd, tty *os.File) {
 }
 
 // hostTTY copies between the pipes and the terminal of the program.
-func hostTTY(conn *api.Conn, cmd *exec.Cmd, in, out *os.File, size api.Size) error {
+func hostTTY(conn *api.Conn, cmd *exec.Cmd, in, out *os.File, size api.Size, armed chan<- struct{}) error {
 	master, tty, err := pty(size)
 	if err != nil {
 		return err
@@ -267,7 +274,7 @@ func hostTTY(conn *api.Conn, cmd *exec.Cmd, in, out *os.File, size api.Size) err
 		io.Copy(out, master)
 		out.Close()
 	}()
-	err = follow(conn, cmd, master)
+	err = follow(conn, cmd, master, armed)
 	<-copied
 	return err
 }
@@ -284,5 +291,5 @@ func hostExecTTY(conn *api.Conn, r api.Exec) error {
 		return err
 	}
 	tty.Close()
-	return follow(conn, cmd, nil, master)
+	return follow(conn, cmd, nil, nil, master)
 }

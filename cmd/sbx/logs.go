@@ -89,7 +89,7 @@ func findLog(s streams, name string) (api.Log, error) {
 	}
 	defer conn.Close()
 	for {
-		p, err := conn.Recv()
+		p, err := receive(conn)
 		if err != nil {
 			return log, lost(err)
 		}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -54,19 +54,11 @@ func (c *session) converse(verb string, p *plan, body any) (err error) {
 		c.term = &terminal{fd: fdOf(c.s.in)}
 	}
 	defer c.term.restore()
-	var ch chan os.Signal
-	conn, err := requestAfter(func() {
-		// From here on a sandbox may come into being, so a signal must reach it
-		// and not end us alone.
-		if ch == nil {
-			ch = catch(c.proxy, c.tty)
-			c.signals = ch
-			go c.handle(ch)
-		}
-	}, verb, body, p.files...)
-	if ch != nil {
-		defer signal.Stop(ch)
+	if c.tty || !c.proxy {
+		c.arm()
 	}
+	defer c.disarm()
+	conn, err := request(verb, body, p.files...)
 	p.sent()
 	if err != nil {
 		return withCode(err)
@@ -90,7 +82,7 @@ func (c *session) converse(verb string, p *plan, body any) (err error) {
 func (c *session) follow() (api.Done, error) {
 	var done api.Done
 	for {
-		p, err := c.conn.Recv()
+		p, err := receive(c.conn)
 		if err != nil {
 			return done, c.lost(err)
 		}
@@ -151,8 +143,8 @@ func (c *session) begin(p *api.Packet) error {
 	c.mu.Lock()
 	c.begun = true
 	c.mu.Unlock()
-	if c.proxy {
-		catchLater(c.signals)
+	if !c.tty {
+		time.AfterFunc(armAfter, c.arm)
 	}
 	for _, r := range c.plan.relays {
 		go func() {

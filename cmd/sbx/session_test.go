@@ -299,7 +299,8 @@ func TestOneOrder(t *testing.T) {
 // is ours.
 func TestSignals(t *testing.T) {
 	h := newHome(t)
-	h.fake(host(t))
+	armed := make(chan struct{}, 1)
+	h.fake(hostArmed(t, armed))
 	const script = `trap 'echo hup; exit 7' HUP; trap 'echo usr1; exit 8' USR1; trap 'echo int; exit 9' INT
 trap 'echo rt; exit 10' 40; echo ready; while :; do read x || sleep 0.01; done </dev/null`
 	for _, test := range []struct {
@@ -326,10 +327,10 @@ trap 'echo rt; exit 10' 40; echo ready; while :; do read x || sleep 0.01; done <
 		if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
 			t.Fatal(err)
 		}
+		<-armed
 		if err := cmd.Process.Signal(test.sig); err != nil {
 			t.Fatal(err)
 		}
-		t.Log("DEBUG", test.sig, cmd.Process.Pid)
 		rest, err := io.ReadAll(out)
 		if err != nil {
 			t.Fatal(err)
@@ -345,7 +346,7 @@ trap 'echo rt; exit 10' 40; echo ready; while :; do read x || sleep 0.01; done <
 func TestIgnoredSignal(t *testing.T) {
 	h := newHome(t)
 	h.fake(host(t))
-	inner := h.command("run", "img", "sh", "-c", "trap 'echo hup' HUP; echo ready; read x; echo end", "<&0")
+	inner := h.command()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap "" HUP; exec "$@"`, "sh", inner.Path,
 		"run", "-i", "img", "sh", "-c", "trap 'echo hup' HUP; echo ready; read x; echo end")
 	cmd.Env, cmd.Dir = inner.Env, inner.Dir
@@ -422,4 +423,25 @@ func TestDeaths(t *testing.T) {
 		err: "sbx: wait for the program: its monitor died, so the exit status is not known: 'sbx ps -a' shows what is left\n"})
 	h.sbx("ps").want(t, result{code: 1,
 		err: "sbx: wait for the answer: the supervisor died before it answered: see " + h.data + "/sbxd.log\n"})
+}
+
+// TestUnreadPacket: a monitor that ends before it has read all that we sent does
+// not take the exit status with it.
+func TestUnreadPacket(t *testing.T) {
+	ours, theirs, err := api.Pair("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	if err := errors.Join(ours.Send(api.KindSignal, api.Signal{Num: 2}),
+		theirs.Send(api.KindExited, api.Done{Code: 3}), theirs.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := receive(ours)
+	if err != nil || p.Kind != api.KindExited {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err := receive(ours); !errors.Is(err, io.EOF) {
+		t.Errorf("then %v", err)
+	}
 }

@@ -11,43 +11,62 @@ import (
 	"sbx/api"
 )
 
-// catch asks for the signals that end us or tell of the terminal. The others
-// follow when the program runs (catchLater): each costs two switches of thread in
-// the Go runtime, which a short program would wait for.
+// armAfter is how long a program without a terminal runs before its command line
+// handles signals. Each signal costs two switches of thread in the Go runtime,
+// all of them a millisecond, which most short programs need not wait for. Until
+// then a signal ends us as it ends any program, and the monitor ends the sandbox
+// with us (api.KindArmed).
+const armAfter = 2 * time.Millisecond
+
+// arm begins to handle signals, and says so.
+func (c *session) arm() {
+	c.mu.Lock()
+	if c.signals != nil || c.over {
+		c.mu.Unlock()
+		return
+	}
+	c.signals = catch(c.proxy, c.tty)
+	c.mu.Unlock()
+	go c.handle(c.signals)
+	c.send(api.KindArmed, nil)
+}
+
+// disarm leaves signals to the system again.
+func (c *session) disarm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.signals != nil {
+		signal.Stop(c.signals)
+	}
+}
+
+// catch asks for the signals that a session handles. Not among them: those that
+// mean something to us (CHLD, PIPE, URG: the Go runtime preempts with it), job
+// control of the shell that started us (TSTP, TTIN, TTOU: ^Z stops us, not the
+// program), and those that say we are broken (SEGV, BUS, ...).
 func catch(proxy, tty bool) chan os.Signal {
 	ch := make(chan os.Signal, 128)
 	var list []syscall.Signal
 	if proxy || tty {
-		list = append(list, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+		list = append(list, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGCONT)
 	}
 	if tty {
-		list = append(list, unix.SIGCONT, unix.SIGWINCH)
+		list = append(list, unix.SIGWINCH)
 	}
-	notify(ch, list)
-	return ch
-}
-
-// catchLater asks for all other signals that are passed on, once the program has
-// run for a moment. Not among them: those
-// that mean something to us (CHLD, PIPE, URG: the Go runtime preempts with it),
-// job control of the shell that started us (TSTP, TTIN, TTOU: ^Z stops us, not
-// the program), and those that say we are broken (SEGV, BUS, ...).
-func catchLater(ch chan os.Signal) {
-	list := []syscall.Signal{unix.SIGCONT, unix.SIGALRM, unix.SIGABRT, unix.SIGVTALRM,
-		unix.SIGPROF, unix.SIGIO, unix.SIGPWR, unix.SIGXCPU, unix.SIGSTKFLT}
-	for n := sigRTMin; n <= sigRTMax; n++ {
-		list = append(list, syscall.Signal(n))
+	if proxy {
+		list = append(list, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGABRT, unix.SIGVTALRM,
+			unix.SIGPROF, unix.SIGIO, unix.SIGPWR, unix.SIGXCPU, unix.SIGSTKFLT)
+		for n := sigRTMin; n <= sigRTMax; n++ {
+			list = append(list, syscall.Signal(n))
+		}
 	}
-	time.AfterFunc(20*time.Millisecond, func() { notify(ch, list) })
-}
-
-func notify(ch chan os.Signal, list []syscall.Signal) {
 	for _, sig := range list {
 		// nohup: a signal that is ignored stays so.
 		if !signal.Ignored(sig) {
 			signal.Notify(ch, sig)
 		}
 	}
+	return ch
 }
 
 // deadly signals end us unless the program gets them.

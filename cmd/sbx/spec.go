@@ -71,7 +71,7 @@ func (f *specFlags) checkWords(fs *pflag.FlagSet, s api.Spec) error {
 	case s.Image == "":
 		return &flagError{"the image name is empty"}
 	case fs.Changed("name") && !isName(s.Name):
-		return invalid("--name", s.Name, "expected letters, digits, '_', '.' and '-', the first a letter or digit")
+		return invalid("--name", s.Name, "expected 2 to 128 letters, digits, '_', '.' and '-', the first a letter or digit")
 	case len(s.Hostname) > 64: // HOST_NAME_MAX, sethostname(2)
 		return invalid("--hostname", s.Hostname, "longer than 64 bytes")
 	case s.Hostname != "" && !isHostname(s.Hostname):
@@ -97,7 +97,7 @@ func isName(s string) bool {
 			return false
 		}
 	}
-	return len(s) > 1 && len(s) <= 255 // Docker wants two characters or more
+	return len(s) > 1 && len(s) <= 128 // Docker wants two characters or more
 }
 
 func isHostname(s string) bool {

@@ -81,7 +81,7 @@ func newRename() command {
 		short: "give a sandbox another name", examples: "sbx rename agitated_lamport web",
 		run: func(s streams, args []string) error {
 			if !isName(args[1]) {
-				return invalid("name", args[1], "expected letters, digits, '_', '.' and '-', the first a letter or digit")
+				return invalid("name", args[1], "expected 2 to 128 letters, digits, '_', '.' and '-', the first a letter or digit")
 			}
 			_, err := ask(s, api.VerbRename, api.Rename{Name: args[0], New: args[1]})
 			return err

@@ -15,6 +15,9 @@ import (
 type client struct {
 	m    *monitor
 	conn *api.Conn
+	// starter is the command line that has started the program and stays with it;
+	// armed says that it forwards signals.
+	starter, armed bool
 
 	mu           sync.Mutex
 	in, out, err *os.File
@@ -106,9 +109,14 @@ func (c *client) serve() {
 		p, err := c.conn.Recv()
 		if err != nil {
 			c.m.out.remove(c)
+			if c.starter && !c.armed && err == io.EOF {
+				c.m.abandon()
+			}
 			return
 		}
 		switch p.Kind {
+		case api.KindArmed:
+			c.armed = true
 		case api.KindSignal:
 			var s api.Signal
 			if p.Decode(&s) == nil {

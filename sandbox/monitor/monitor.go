@@ -178,6 +178,17 @@ func (m *monitor) signal(num int) error {
 	return nil
 }
 
+// abandon ends the program: its command line was killed before it could forward
+// the signal.
+func (m *monitor) abandon() {
+	m.mu.Lock()
+	over := m.status.State == api.Exited
+	m.mu.Unlock()
+	if !over {
+		_ = m.signal(int(unix.SIGKILL)) // logged there
+	}
+}
+
 // tell sends to the supervisor, if there is one. What it misses it learns from
 // state.json.
 func (m *monitor) tell(kind string, body any, files ...*os.File) {
@@ -199,6 +210,7 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 		if client, files, err = newClient(m, s.Stdio, files); err != nil {
 			return err
 		}
+		client.starter = !s.Detach
 		m.out.add(client)
 	}
 	m.mu.Lock()
