@@ -201,7 +201,9 @@ func (c *Conn) Recv() (*Packet, error) {
 	if e := c.rc.Read(func(fd uintptr) bool {
 		for {
 			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC)
-			if err != unix.EINTR {
+			// A peer that closed with a packet of ours unread is reported once, ahead of
+			// what it has sent before (unix_release_sock in the kernel): that comes next.
+			if err != unix.EINTR && err != unix.ECONNRESET {
 				return err != unix.EAGAIN
 			}
 		}
@@ -209,9 +211,6 @@ func (c *Conn) Recv() (*Packet, error) {
 		return nil, e
 	}
 	if err != nil {
-		if errors.Is(err, unix.ECONNRESET) {
-			return nil, io.EOF
-		}
 		return nil, os.NewSyscallError("recvmsg", err)
 	}
 	return parse(buf[:n], oob[:oobn], flags)
@@ -225,11 +224,12 @@ func (c *Conn) TryRecv() (*Packet, error) {
 	var err error
 	if e := c.rc.Control(func(fd uintptr) {
 		var n, oobn, flags int
-		n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		err = unix.EINTR
+		for err == unix.EINTR || err == unix.ECONNRESET { // as in Recv
+			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		}
 		if err == nil {
 			p, err = parse(buf[:n], oob[:oobn], flags)
-		} else if err == unix.ECONNRESET {
-			err = io.EOF
 		}
 	}); e != nil {
 		return nil, e

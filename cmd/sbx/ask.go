@@ -41,7 +41,7 @@ func askWhile(s streams, before func(), verb string, body any, files ...*os.File
 func answer(s streams, conn *api.Conn, before func()) (api.Done, error) {
 	var done api.Done
 	for {
-		p, err := receive(conn)
+		p, err := conn.Recv()
 		if err != nil {
 			return done, lost(err)
 		}

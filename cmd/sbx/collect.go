@@ -20,7 +20,7 @@ func collect(verb string, body any) (string, error) {
 func collectFrom(conn *api.Conn) (string, error) {
 	var out, errs strings.Builder
 	for {
-		p, err := receive(conn)
+		p, err := conn.Recv()
 		if err != nil {
 			return "", lost(err)
 		}

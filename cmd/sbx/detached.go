@@ -13,7 +13,7 @@ func (c *session) untilStarted(verb string, body any) error {
 	}
 	defer conn.Close()
 	for {
-		p, err := receive(conn)
+		p, err := conn.Recv()
 		if err != nil {
 			return withCode(lost(err))
 		}

@@ -89,7 +89,7 @@ func findLog(s streams, name string) (api.Log, error) {
 	}
 	defer conn.Close()
 	for {
-		p, err := receive(conn)
+		p, err := conn.Recv()
 		if err != nil {
 			return log, lost(err)
 		}

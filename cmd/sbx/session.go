@@ -82,7 +82,7 @@ func (c *session) converse(verb string, p *plan, body any) (err error) {
 func (c *session) follow() (api.Done, error) {
 	var done api.Done
 	for {
-		p, err := receive(c.conn)
+		p, err := c.conn.Recv()
 		if err != nil {
 			return done, c.lost(err)
 		}
