@@ -437,11 +437,11 @@ func TestUnreadPacket(t *testing.T) {
 		theirs.Send(api.KindExited, api.Done{Code: 3}), theirs.Close()); err != nil {
 		t.Fatal(err)
 	}
-	p, err := receive(ours)
+	p, err := ours.Recv()
 	if err != nil || p.Kind != api.KindExited {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if _, err := receive(ours); !errors.Is(err, io.EOF) {
+	if _, err := ours.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v", err)
 	}
 }
