@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,12 +25,13 @@ const MaxPacket = 64 << 20
 // maxFiles is SCM_MAX_FD of no peer of ours: run passes five at most.
 const maxFiles = 16
 
-// Packet is one message. Kind says what Body holds; an Error replaces the body.
+// Packet is one message: on the wire its kind, a newline, and a body in JSON, which
+// a kind need not have. Kind says what Body holds.
 type Packet struct {
-	Kind  string          `json:"k"`
-	Error *Error          `json:"e,omitempty"`
-	Body  json.RawMessage `json:"b,omitempty"`
-	Files []*os.File      `json:"-"`
+	Kind  string
+	Body  json.RawMessage
+	Error *Error // the body of KindFault, never nil there
+	Files []*os.File
 }
 
 // Decode unpacks the body into v.
@@ -129,23 +131,17 @@ func Dial(path string, blocking bool) (*Conn, error) {
 
 // Send sends one packet; files travel with it and stay owned by the caller.
 func (c *Conn) Send(kind string, body any, files ...*os.File) error {
-	p := Packet{Kind: kind}
+	msg := append([]byte(kind), '\n')
 	switch b := body.(type) {
 	case nil:
-	case *Error:
-		p.Error = b
 	case json.RawMessage:
-		p.Body = b
+		msg = append(msg, b...)
 	default:
 		raw, err := json.Marshal(b)
 		if err != nil {
 			return err
 		}
-		p.Body = raw
-	}
-	msg, err := json.Marshal(p)
-	if err != nil {
-		return err
+		msg = append(msg, raw...)
 	}
 	return c.SendRaw(msg, files...)
 }
@@ -189,7 +185,7 @@ func (c *Conn) SendRaw(msg []byte, files ...*os.File) error {
 	return os.NewSyscallError("sendmsg", err)
 }
 
-// large is a packet that says: the packet is in the last file. JSON starts with '{'.
+// large is a packet that says: the packet is in the last file. It has no newline.
 const large = 'L'
 
 // Recv waits for one packet. io.EOF means that the peer has closed the socket.
@@ -256,13 +252,26 @@ func parse(msg, oob []byte, flags int) (*Packet, error) {
 		big.Close()
 	}
 	if err == nil {
-		err = json.Unmarshal(msg, p)
+		err = p.split(msg)
 	}
 	if err != nil {
 		p.CloseFiles()
 		return nil, err
 	}
 	return p, nil
+}
+
+func (p *Packet) split(msg []byte) error {
+	kind, body, ok := bytes.Cut(msg, []byte{'\n'})
+	if !ok {
+		return errors.New("packet without a kind")
+	}
+	p.Kind, p.Body = string(kind), body
+	if p.Kind != KindFault {
+		return nil
+	}
+	p.Error = &Error{}
+	return p.Decode(p.Error)
 }
 
 func rights(oob []byte) ([]*os.File, error) {

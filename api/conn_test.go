@@ -75,7 +75,7 @@ func TestLastWordsAreHeard(t *testing.T) {
 
 func TestGarbageIsRefused(t *testing.T) {
 	a, b := pair(t)
-	for _, garbage := range []string{"not json", "L", `{"k":1}`} {
+	for _, garbage := range []string{"no newline", "L", "fault\n", "fault\n[]"} {
 		if err := a.SendRaw([]byte(garbage)); err != nil {
 			t.Fatal(err)
 		}
@@ -92,11 +92,16 @@ func TestGarbageIsRefused(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(`{"k":"run","b":{}}`))
+	f.Add([]byte("run\n{}"))
+	f.Add([]byte(`fault` + "\n" + `{"op":"mount"}`))
 	f.Add([]byte("L"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if p, err := parse(data, nil, 0); err == nil && p == nil {
-			t.Error("neither a packet nor an error")
+		p, err := parse(data, nil, 0)
+		if (err == nil) == (p == nil) {
+			t.Fatal("want a packet or an error")
+		}
+		if err == nil && (p.Kind == KindFault) != (p.Error != nil) {
+			t.Error("a fault without its error")
 		}
 	})
 }

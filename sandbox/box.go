@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,7 @@ type link struct {
 	fault   error         // why there is no program
 	over    bool          // the monitor has gone
 	buried  chan struct{} // closed when nothing of the monitor is left
+	turn    sync.RWMutex  // held for writing while the monitor changes from one sandbox to the next
 }
 
 func (l *link) setReady() {
@@ -194,14 +196,23 @@ func (s *Supervisor) monitorGone(l *link) {
 // slot to prepare, or sends it away.
 func (s *Supervisor) reuse(l *link, b *box) {
 	s.clear(l.id)
+	l.turn.Lock()
 	s.mu.Lock()
+	if l.over {
+		// It has died meanwhile: the rest is bury's.
+		s.mu.Unlock()
+		l.turn.Unlock()
+		return
+	}
 	if l.program != nil {
 		l.program.Close()
 	}
-	*l = link{conn: l.conn, pid: l.pid, child: l.child, monitor: l.monitor, ready: make(chan struct{}), buried: l.buried}
+	l.id, l.box, l.program, l.fault = "", nil, nil, nil
+	l.said, l.isReady, l.ready = false, false, make(chan struct{})
 	b.link = nil
 	s.last = time.Now()
 	s.mu.Unlock()
+	l.turn.Unlock()
 	close(b.gone)
 	if !s.slots.reserve(busySlots) {
 		l.conn.CloseWrite()
@@ -225,9 +236,12 @@ func (s *Supervisor) bury(l *link, b *box) {
 		s.killProgram(l)
 	}
 	s.clearRun(l.id)
+	s.mu.Lock()
 	if l.program != nil {
 		l.program.Close()
+		l.program = nil
 	}
+	s.mu.Unlock()
 	if b == nil {
 		s.clear(l.id)
 		return

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -31,10 +32,13 @@ func (c *conversation) pass(name, kind string, request any) error {
 	if err != nil {
 		return err
 	}
-	if l == nil {
+	if l != nil {
+		err = c.s.tell(l, b, kind, request, append([]*os.File{c.conn.File()}, c.packet.Files...)...)
+	}
+	if l == nil || errors.Is(err, errOver) {
 		return api.Errorf(kind, name, "the sandbox is not running").WithHint("start it: sbx start %s", name).WithCode(1)
 	}
-	return l.conn.Send(kind, request, append([]*os.File{c.conn.File()}, c.packet.Files...)...)
+	return err
 }
 
 func (c *conversation) attach(r *api.Attach) error {

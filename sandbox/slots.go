@@ -273,7 +273,7 @@ func (s *Supervisor) forkMonitor(id string, control *api.Conn) (int, error) {
 	defer null.Close()
 	// A monitor has little to do at any time: one processor and a tight collector
 	// keep it small.
-	env := []string{"GOMAXPROCS=2", "GOGC=50", "GODEBUG=madvdontneed=1"}
+	env := []string{"GOMAXPROCS=1", "GOGC=50", "GODEBUG=madvdontneed=1"}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", s.Binary.Fd()), []string{monitor.Role, id}, &syscall.ProcAttr{
 		Dir: "/", Env: env,
 		Files: []uintptr{null.Fd(), null.Fd(), 2, control.File().Fd(), s.Binary.Fd()},

@@ -174,7 +174,8 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) 
 	defer s.mu.Unlock()
 	other, err := s.find(name)
 	if err != nil {
-		return nil, err
+		// It is this run that fails, not a request about the other sandbox.
+		return nil, api.Wrap("join the processes of", name, err).WithCode(api.ExitFault)
 	}
 	if !other.running() || other.link.program == nil {
 		return nil, api.Errorf("join the processes of", other.config.Name, "it is not running")

@@ -36,26 +36,45 @@ func (s *Supervisor) kill(name, signal string) error {
 	if !running {
 		return api.Errorf("kill", name, "the sandbox is not running").WithCode(1)
 	}
-	return s.signal(l, sig)
+	return s.signal(l, b, sig)
 }
 
 // signal goes by way of the monitor. Should that one not answer any more, the
-// kernel still has the program's pidfd.
-func (s *Supervisor) signal(l *link, sig unix.Signal) error {
-	err := l.conn.Send(monitor.KindSignal, api.Signal{Num: int(sig)})
-	if err == nil {
+// kernel still has the program's pidfd. That the program has ended is no error.
+func (s *Supervisor) signal(l *link, b *box, sig unix.Signal) error {
+	err := s.tell(l, b, monitor.KindSignal, api.Signal{Num: int(sig)})
+	if err == nil || errors.Is(err, errOver) {
 		return nil
 	}
 	s.mu.Lock()
-	program := l.program
-	s.mu.Unlock()
-	if program == nil {
+	defer s.mu.Unlock()
+	switch {
+	case l.box != b || l.over && l.program == nil:
+		return nil
+	case l.program == nil:
 		return err
 	}
-	if err := sys.Signal(program, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := sys.Signal(l.program, sig); err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
 	}
 	return nil
+}
+
+// errOver says that a monitor serves another sandbox by now.
+var errOver = errors.New("the sandbox has ended")
+
+// tell sends to the monitor of b. A monitor serves one sandbox after the other,
+// and what is meant for one must not reach the next.
+func (s *Supervisor) tell(l *link, b *box, kind string, body any, files ...*os.File) error {
+	l.turn.RLock()
+	defer l.turn.RUnlock()
+	s.mu.Lock()
+	mine := l.box == b
+	s.mu.Unlock()
+	if !mine {
+		return errOver
+	}
+	return l.conn.Send(kind, body, files...)
 }
 
 // stop asks the program to end, waits, and kills it. restarting keeps a sandbox
@@ -84,11 +103,11 @@ func (s *Supervisor) stop(ctx context.Context, name string, r *api.Stop, restart
 	if r.Timeout != nil {
 		patience = r.Timeout
 	}
-	if err := s.signal(l, sig); err != nil {
+	if err := s.signal(l, b, sig); err != nil {
 		return err
 	}
 	if !await(ctx, ended, timeout(patience)) {
-		if err := s.signal(l, unix.SIGKILL); err != nil {
+		if err := s.signal(l, b, unix.SIGKILL); err != nil {
 			return err
 		}
 		if !await(ctx, ended, nil) {
@@ -234,7 +253,7 @@ func (s *Supervisor) remove(name string, force bool) error {
 		s.clear(b.config.ID)
 		return nil
 	}
-	if err := s.signal(l, unix.SIGKILL); err != nil {
+	if err := s.signal(l, b, unix.SIGKILL); err != nil {
 		return err
 	}
 	<-gone // clears the directory: the sandbox is unlisted

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -59,8 +58,6 @@ func TestRunFaultsAreOurs(t *testing.T) {
 	e.Is("", "ps", "-aq")
 }
 
-// Both ways of a program's output: straight to the caller with --rm, and through
-// the monitor, which keeps the log.
 func bothWays(t *testing.T, test func(t *testing.T, e *Env, run []string)) {
 	for name, run := range map[string][]string{"direct": {"run", "--rm"}, "logged": {"run"}} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +95,6 @@ func TestRunPipesAreBinarySafe(t *testing.T) {
 	})
 }
 
-// A reader that has seen enough ends the program, as it does without sbx.
 func TestRunReaderGoesAway(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, e *Env, run []string) {
@@ -184,41 +180,6 @@ func TestRunEntrypointAndHostname(t *testing.T) {
 
 	id := e.OK("run", "-d", "host", "sleep", "1000")
 	e.Is(id[:12], "exec", id, "uname", "-n")
-}
-
-func TestRunMounts(t *testing.T) {
-	t.Parallel()
-	e := Sbx(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "in"), []byte("from the host\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	e.Is("from the host", "run", "--rm", "-v", dir+":/mnt", "host", "cat", "/mnt/in")
-	e.OK("run", "--rm", "-v", dir+":/mnt", "host", "sh", "-c", "echo from inside >/mnt/out")
-	st, err := os.Stat(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if owner := st.Sys().(*syscall.Stat_t).Uid; int(owner) != os.Getuid() {
-		t.Errorf("what root in the sandbox makes in a bind mount belongs to %d, not to the caller", owner)
-	}
-	r := e.Run("run", "--rm", "-v", dir+":/mnt:ro", "host", "sh", "-c", "echo x >/mnt/in")
-	if r.Code == 0 || !strings.Contains(r.Err, "Read-only file system") {
-		t.Errorf(":ro is writable: status %d, stderr %q", r.Code, r.Err)
-	}
-	e.Is("tmpfs", "run", "--rm", "--tmpfs", "/mnt:size=1m", "host", "stat", "-f", "-c", "%T", "/mnt")
-}
-
-func TestRunReadOnly(t *testing.T) {
-	t.Parallel()
-	e := Sbx(t)
-	image := e.Busybox()
-	e.Is("ok", "run", "--rm", image, "sh", "-c", "touch /file && echo ok")
-	e.Is("ok", "run", "--rm", "--read-only", "--tmpfs", "/tmp", image, "sh", "-c", "touch /tmp/file && echo ok")
-	r := e.Run("run", "--rm", "--read-only", image, "touch", "/file")
-	if r.Code != 1 || !strings.Contains(r.Err, "Read-only file system") {
-		t.Errorf("--read-only: status %d, stderr %q", r.Code, r.Err)
-	}
 }
 
 func TestRunCidfile(t *testing.T) {

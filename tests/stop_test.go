@@ -58,7 +58,9 @@ func TestWaitWaits(t *testing.T) {
 func TestSignalsAreForwarded(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, e *Env, run []string) {
-		p := e.Start(append(run, "host", "sh", "-c", `trap "echo hup" HUP; trap "exit 4" TERM; echo ready; while :; do sleep 0.05; done`)...)
+		// The command line passes signals on two milliseconds after the start; one
+		// that comes sooner ends both.
+		p := e.Start(append(run, "host", "sh", "-c", `trap "echo hup" HUP; trap "exit 4" TERM; sleep 0.3; echo ready; while :; do sleep 0.05; done`)...)
 		p.Expect("ready")
 		p.Signal(syscall.SIGHUP)
 		p.Expect("hup")

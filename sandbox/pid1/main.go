@@ -93,13 +93,9 @@ func receive(control *api.Conn, into any) (*order, error) {
 func rehearse() error {
 	var o Order
 	var spec Spec
-	sample := `{"k":"spec","b":{"what":{"hostname":"x","root":{"dir":"","lower":[""]},"mounts":[{"type":"bind","target":"/"}],
-		"program":{"args":[""],"env":[""],"rlimits":[{"name":"","soft":0,"hard":0}],"caps":0,"seccomp":"AA=="}},"stdio":{"size":{"rows":0,"cols":0}}}}`
-	var p api.Packet
-	if err := json.Unmarshal([]byte(sample), &p); err != nil {
-		return err
-	}
-	if err := p.Decode(&o); err != nil {
+	sample := `{"what":{"hostname":"x","root":{"dir":"","lower":[""]},"mounts":[{"type":"bind","target":"/"}],
+		"program":{"args":[""],"env":[""],"rlimits":[{"name":"","soft":0,"hard":0}],"caps":0,"seccomp":"AA=="}},"stdio":{"size":{"rows":0,"cols":0}}}`
+	if err := json.Unmarshal([]byte(sample), &o); err != nil {
 		return err
 	}
 	return json.Unmarshal(o.What, &spec)
