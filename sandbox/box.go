@@ -195,7 +195,8 @@ func (s *Supervisor) monitorGone(l *link) {
 // reuse clears a sandbox of which nothing is kept and gives its monitor the next
 // slot to prepare, or sends it away.
 func (s *Supervisor) reuse(l *link, b *box) {
-	s.clear(l.id)
+	id := l.id
+	s.tidy(b, id)
 	l.turn.Lock()
 	s.mu.Lock()
 	if l.over {
@@ -209,11 +210,11 @@ func (s *Supervisor) reuse(l *link, b *box) {
 	}
 	l.id, l.box, l.program, l.fault = "", nil, nil, nil
 	l.said, l.isReady, l.ready = false, false, make(chan struct{})
-	b.link = nil
-	s.last = time.Now()
+	gone := s.unlink(b)
 	s.mu.Unlock()
 	l.turn.Unlock()
-	close(b.gone)
+	s.vanish(b, id)
+	close(gone)
 	if !s.slots.reserve(busySlots) {
 		l.conn.CloseWrite()
 		return
@@ -250,26 +251,49 @@ func (s *Supervisor) bury(l *link, b *box) {
 	if !l.said {
 		s.unknown(b, l)
 	}
-	remove, status := b.removed, b.status
 	s.mu.Unlock()
-	if !remove {
-		if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
-			s.Log.Warn("save state", "id", shortID(l.id), "error", err)
-		}
-	}
-	// From here on somebody else may start the sandbox again, with a new b.gone,
-	// or remove it. Who removed it before now has left the directory to us.
+	s.tidy(b, l.id)
 	s.mu.Lock()
-	b.link = nil
-	remove = b.removed
-	gone := b.gone
-	s.last = time.Now()
+	gone := s.unlink(b)
 	s.mu.Unlock()
-	if remove {
-		s.clear(l.id)
-	}
+	s.vanish(b, l.id)
 	close(gone)
 	s.refillSoon()
+}
+
+// tidy puts what is left of an ended sandbox in order. One with --rm that is
+// only restarted is left too.
+func (s *Supervisor) tidy(b *box, id string) {
+	s.mu.Lock()
+	removed, status := b.removed, b.status
+	s.mu.Unlock()
+	if removed {
+		s.clear(id)
+		return
+	}
+	s.clearRun(id)
+	if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
+		s.Log.Warn("save state", "id", shortID(id), "error", err)
+	}
+}
+
+// unlink lets others start the sandbox again, with a new b.gone, or remove it.
+// The caller holds the lock, and closes the channel.
+func (s *Supervisor) unlink(b *box) chan struct{} {
+	b.link = nil
+	s.last = time.Now()
+	return b.gone
+}
+
+// vanish clears a sandbox that was removed after tidy had looked: whoever did
+// that has left the directory to us.
+func (s *Supervisor) vanish(b *box, id string) {
+	s.mu.Lock()
+	removed := b.removed
+	s.mu.Unlock()
+	if removed {
+		s.clear(id)
+	}
 }
 
 // unknown records the end of a sandbox whose monitor was killed: with it went

@@ -125,7 +125,7 @@ func (c *conversation) remove(r *api.Remove) error {
 }
 
 func (c *conversation) kill(r *api.Kill) error {
-	return c.each(r.Names, func(name string) error { return c.s.kill(name, r.Signal) })
+	return c.each(r.Names, func(name string) error { return c.s.kill(c.ctx, name, r.Signal) })
 }
 
 func (c *conversation) stop(r *api.Stop) error {

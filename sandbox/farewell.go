@@ -46,7 +46,8 @@ func (s *Supervisor) endSlots() {
 	}
 }
 
-// withoutSandbox are the monitors that have none, or no longer.
+// withoutSandbox are the monitors that have none, or one that has ended and is
+// being cleared.
 func (s *Supervisor) withoutSandbox() []*link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +55,7 @@ func (s *Supervisor) withoutSandbox() []*link {
 	defer s.slots.mu.Unlock()
 	var list []*link
 	for l := range s.slots.alive {
-		if l.box == nil {
+		if l.box == nil || l.said {
 			list = append(list, l)
 		}
 	}

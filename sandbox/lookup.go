@@ -1,10 +1,11 @@
 package sandbox
 
 import (
+	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"path/filepath"
 	"sbx/api"
 	"sbx/internal/names"
 )
@@ -35,6 +36,32 @@ func (s *Supervisor) find(name string) (*box, error) {
 		return nil, api.Errorf("find sandbox", name, "no such sandbox").WithHint("see sbx ps -a").WithCode(1)
 	}
 	return found, nil
+}
+
+// findRunning gives a sandbox and, if its program runs, the link to its monitor.
+// One that is just starting is waited for: whoever has started it may know of
+// the start before we do.
+func (s *Supervisor) findRunning(ctx context.Context, name string) (*box, *link, error) {
+	s.mu.Lock()
+	b, err := s.find(name)
+	var starting bool
+	var begun chan struct{}
+	if err == nil {
+		starting, begun = b.link != nil, b.begun
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if starting && !await(ctx, begun, nil) {
+		return nil, nil, ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.running() {
+		return b, b.link, nil
+	}
+	return b, nil, nil
 }
 
 // sandboxes is a copy of all of them, newest first.

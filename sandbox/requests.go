@@ -22,13 +22,7 @@ func (c *conversation) start(r *api.Start) error {
 
 // pass hands the command line's connection and files to a monitor.
 func (c *conversation) pass(name, kind string, request any) error {
-	c.s.mu.Lock()
-	b, err := c.s.find(name)
-	var l *link
-	if err == nil && b.running() {
-		l = b.link
-	}
-	c.s.mu.Unlock()
+	b, l, err := c.s.findRunning(c.ctx, name)
 	if err != nil {
 		return err
 	}

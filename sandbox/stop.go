@@ -17,23 +17,16 @@ import (
 const defaultStopTimeout = 10 // seconds, as Docker
 
 // kill sends a signal to the program.
-func (s *Supervisor) kill(name, signal string) error {
+func (s *Supervisor) kill(ctx context.Context, name, signal string) error {
 	sig, err := parseSignal(signal, unix.SIGKILL)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	b, err := s.find(name)
-	var running bool
-	var l *link
-	if err == nil {
-		running, l = b.running(), b.link
-	}
-	s.mu.Unlock()
+	b, l, err := s.findRunning(ctx, name)
 	if err != nil {
 		return err
 	}
-	if !running {
+	if l == nil {
 		return api.Errorf("kill", name, "the sandbox is not running").WithCode(1)
 	}
 	return s.signal(l, b, sig)

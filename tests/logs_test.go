@@ -108,7 +108,7 @@ func TestLogsKeepEveryLine(t *testing.T) {
 func TestLogsTimes(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
-	e.Run("run", "--name", "clock", "host", "sh", "-c", "echo early; sleep 0.1; echo late; echo err >&2")
+	e.Run("run", "--name", "clock", "host", "sh", "-c", "echo early; sleep 0.1; echo late; sleep 0.1; echo err >&2")
 	if r := e.Run("logs", "-t", "clock"); strings.Count(r.Out, "\n") != 2 || !strings.HasSuffix(r.Err, "Z err\n") {
 		t.Fatalf("logs -t: %+v", r)
 	}

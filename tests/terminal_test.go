@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -125,8 +126,6 @@ func TestTerminalNeedsOne(t *testing.T) {
 	}
 }
 
-// Without -t a caller's terminal is only a place for output: the program gets a
-// pipe, and cannot push keys into the terminal. CVE-2017-5226.
 func TestThreat27CallersTerminalStaysOutside(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
@@ -139,4 +138,91 @@ func TestThreat27CallersTerminalStaysOutside(t *testing.T) {
 	if strings.Contains(p.out.String(), "tty") {
 		t.Errorf("the program has the caller's terminal: %q", p.out.String())
 	}
+}
+
+func TestTerminalExecKeys(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	id := e.OK("run", "-d", "host", "sleep", "1000")
+	p := e.Terminal("exec", "-it", id, "sh", "-c", "trap 'echo interrupted; exit 7' INT; echo ready; while :; do sleep 0.02; done")
+	p.Expect("ready")
+	p.Type("\x03")
+	p.Expect("interrupted")
+	if code := p.Wait(); code != 7 {
+		t.Errorf("status %d, want 7", code)
+	}
+	p = e.Terminal("exec", "-it", "--detach-keys", "ctrl-x", id, "sh", "-c", "echo up; sleep 1000")
+	p.Expect("up")
+	p.Type("\x18")
+	p.Wait()
+	if p.Raw() {
+		t.Error("after detaching the terminal stays in raw mode")
+	}
+	e.Is("true", "inspect", "-f", "{{.State.Running}}", id)
+}
+
+func TestTerminalOfDetached(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	e.OK("run", "-dit", "--name", "shell", "host", "sh", "-c", "read a; echo got:$a; stty size; read b; exit 6")
+	p := e.Terminal("attach", "shell")
+	p.Type("hello\r")
+	p.Expect("got:hello")
+	p.Expect("24 80")
+	p.Type("x\r")
+	if code := p.Wait(); code != 6 {
+		t.Errorf("status %d, want 6", code)
+	}
+	if out := e.OK("logs", "shell"); !strings.Contains(out, "got:hello") {
+		t.Errorf("the log is %q", out)
+	}
+}
+
+func TestTerminalAttachTwice(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	e.OK("run", "-dit", "--name", "shared", "host", "sh", "-c", "while read a; do echo got:$a; done; exit 2")
+	one, two := e.Terminal("attach", "shared"), e.Terminal("attach", "shared")
+	one.Type("first\r")
+	one.Expect("got:first")
+	two.Type("second\r")
+	one.Expect("got:second")
+	two.Expect("got:second")
+	one.Type("\x04") // end of file
+	for _, p := range []*Terminal{one, two} {
+		if code := p.Wait(); code != 2 {
+			t.Errorf("status %d, want 2", code)
+		}
+	}
+}
+
+func TestTerminalInTmux(t *testing.T) {
+	t.Parallel()
+	Need(t, "tmux")
+	e := Sbx(t)
+	socket := e.Home + "/tmux"
+	tmux := func(args ...string) string {
+		c := exec.Command("tmux", append([]string{"-S", socket, "-f", "/dev/null"}, args...)...)
+		c.Env = e.Env()
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("tmux %q: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	tmux("new-session", "-d", "-x", "90", "-y", "20", e.Instance.Sbx()+" run --rm -it host bash --norc; echo status=$?; cat")
+	t.Cleanup(func() { tmux("kill-server") })
+	shows := func(words string) {
+		t.Helper()
+		e.Eventually(words+" on the screen", func() bool { return strings.Contains(tmux("capture-pane", "-p"), words) })
+	}
+	shows("$")
+	tmux("send-keys", "stty size; echo $((6*7))", "Enter")
+	shows("20 90")
+	shows("42")
+	tmux("send-keys", "sh -c 'echo go''ing; exec sleep 1000'", "Enter")
+	shows("going\n")
+	tmux("send-keys", "C-c")
+	tmux("send-keys", "exit 5", "Enter")
+	shows("status=5")
 }

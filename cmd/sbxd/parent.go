@@ -48,7 +48,8 @@ func parent() error {
 	if err := setEnviron(d, self); err != nil {
 		return err
 	}
-	source, reason := userns.Plan(userns.ThisHost())
+	host := userns.ThisHost()
+	source, reason := userns.Plan(host)
 	if reason != nil {
 		fmt.Fprintln(os.Stderr, "sbxd: only the user's own id is mapped:", reason)
 		if err := os.Setenv(singleEnv, reason.Error()); err != nil {
@@ -63,6 +64,12 @@ func parent() error {
 	if left != nil {
 		defer left.pidfd.Close()
 		return rejoin(d, left, out)
+	}
+	if host.NoNewPrivileges {
+		// Rootlesskit's child would ask its parent for ids again and again: it gets
+		// its capabilities by execve(2), which gives none any more.
+		return api.Errorf("create namespaces", "", "no_new_privs is set, so that no program gains capabilities, not even in a user namespace").
+			WithHint("start the first sbx command outside this sandbox or service; later ones work in it, too")
 	}
 	return create(d, self, source, out)
 }

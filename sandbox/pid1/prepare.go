@@ -15,7 +15,7 @@ import (
 // box is the sandbox while it is being built. The parts that every sandbox needs
 // are mounted on directories of our own before anybody asks for a sandbox, and
 // moved into the root when that is known: on kernels before 6.15 nothing can be
-// mounted on a mount that is itself detached.
+// mounted on a mount that is itself detached, and no copy made of it.
 type box struct {
 	ns    Namespaces
 	dir   string // holds the mount points root, proc, sys, dev; empty on the host
@@ -29,7 +29,7 @@ type box struct {
 }
 
 // Points are the directories that must exist below the directory given to Main.
-var Points = []string{"root", "proc", "sys", "dev", "stage"}
+var Points = []string{"root", "proc", "sys", "dev", "empty", "stage"}
 
 func prepare() (*box, error) {
 	b := &box{dir: os.Args[2], root: -1, pts: -1}
@@ -58,7 +58,12 @@ func (b *box) masks() error {
 	if b.null, err = openDevice(filepath.Join("/dev", "null")); err != nil {
 		return err
 	}
-	b.empty, err = sys.NewMount("tmpfs", sys.RDONLY|sys.NOSUID|sys.NODEV|sys.NOEXEC, [2]string{"mode", "555"}, [2]string{"size", "0"}, [2]string{"nr_inodes", "1"})
+	empty, err := sys.NewMount("tmpfs", sys.RDONLY|sys.NOSUID|sys.NODEV|sys.NOEXEC, [2]string{"mode", "555"}, [2]string{"size", "0"}, [2]string{"nr_inodes", "1"})
+	if err != nil {
+		return err
+	}
+	// Attached, because before Linux 6.15 nothing that is detached can be copied.
+	b.empty, err = b.point("empty", empty)
 	return err
 }
 

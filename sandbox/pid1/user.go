@@ -44,26 +44,26 @@ func lookUp(root int, spec string) (identity, error) {
 		return identity{}, err
 	}
 	id := identity{home: "/"}
-	number, isNumber, err := numeric(who)
+	uid, isNumber, err := numeric(who)
 	if err != nil {
 		return identity{}, userError(spec, err.Error())
 	}
-	entry := find(passwd, who, number, isNumber, 7)
+	entry := find(passwd, who, uid, isNumber, 7)
 	switch {
 	case entry != nil:
-		if id.uid, err = strconv.Atoi(entry[2]); err == nil {
-			id.gid, err = strconv.Atoi(entry[3])
+		var ok bool
+		if id.uid, ok = number(entry[2]); ok {
+			id.gid, ok = number(entry[3])
 		}
-		if err != nil {
+		if !ok {
 			return identity{}, userError(spec, "its line in the image's /etc/passwd is broken")
 		}
-		who = entry[0]
 		if entry[5] != "" {
 			id.home = entry[5]
 		}
 	case isNumber:
-		id.uid = number
-		if number == 0 {
+		id.uid = uid
+		if uid == 0 {
 			id.home = "/root"
 		}
 	default:
@@ -73,22 +73,29 @@ func lookUp(root int, spec string) (identity, error) {
 		id.gid, err = lookUpGroup(groups, group)
 		return id, err
 	}
-	id.groups = memberships(groups, who)
+	if entry != nil && entry[0] != "" {
+		id.groups = memberships(groups, entry[0])
+	}
 	return id, nil
 }
 
 func lookUpGroup(groups [][]string, name string) (int, error) {
-	number, isNumber, err := numeric(name)
+	gid, isNumber, err := numeric(name)
 	if err != nil {
 		return 0, userError(name, err.Error())
 	}
-	if entry := find(groups, name, number, isNumber, 3); entry != nil {
-		return strconv.Atoi(entry[2])
-	}
 	if isNumber {
-		return number, nil
+		return gid, nil
 	}
-	return 0, userError(name, "no such group in the image's /etc/group")
+	entry := find(groups, name, 0, false, 3)
+	if entry == nil {
+		return 0, userError(name, "no such group in the image's /etc/group")
+	}
+	gid, ok := number(entry[2])
+	if !ok {
+		return 0, userError(name, "its line in the image's /etc/group is broken")
+	}
+	return gid, nil
 }
 
 func userError(spec, cause string) error {
@@ -108,13 +115,20 @@ func numeric(s string) (n int, ok bool, err error) {
 	return int(v), true, nil
 }
 
-// find gives the line of a name, or of an id.
+// number is numeric for the image's own files, in which nothing else is valid.
+func number(s string) (int, bool) {
+	n, ok, err := numeric(s)
+	return n, ok && err == nil
+}
+
+// find gives the line of a name, or of an id. A number is never taken for a name:
+// an image could call its root 1000.
 func find(lines [][]string, name string, id int, numeric bool, fields int) []string {
 	for _, f := range lines {
 		if len(f) < fields {
 			continue
 		}
-		if f[0] == name || numeric && f[2] == strconv.Itoa(id) {
+		if !numeric && f[0] == name || numeric && f[2] == strconv.Itoa(id) {
 			return f
 		}
 	}
@@ -127,7 +141,7 @@ func memberships(groups [][]string, user string) []int {
 		if len(f) < 4 || !contains(strings.Split(f[3], ","), user) {
 			continue
 		}
-		if id, ok, err := numeric(f[2]); ok && err == nil {
+		if id, ok := number(f[2]); ok {
 			ids = append(ids, id)
 		}
 	}
