@@ -19,7 +19,7 @@ var Version = "0.1.0-dev"
 //	run +files  ->      start +conn +files  ->            run, start, attach, exec
 //	            <-----------------------    started (+pty master of exec -t)
 //	armed           ----------------------->              it handles signals from now on
-//	signal, resize  ----------------------->
+//	signal, resize, hangup ----------------->
 //	            <-----------------------    exited | fault
 //
 // For run, start, attach and exec the supervisor passes the command line's
@@ -38,6 +38,7 @@ const (
 	KindSignal  = "signal"  // Signal
 	KindResize  = "resize"  // Size
 	KindArmed   = "armed"   // no body
+	KindHangup  = "hangup"  // Hangup
 )
 
 // Verbs of the command line.
@@ -101,6 +102,12 @@ type Size struct {
 // Signal to forward to the program.
 type Signal struct {
 	Num int `json:"num"`
+}
+
+// Hangup says that nobody reads a stream of the program any more, "stdout" or
+// "stderr": the program is to see that, as it would without a sandbox.
+type Hangup struct {
+	Stream string `json:"stream"`
 }
 
 // Started says that the program runs.

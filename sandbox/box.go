@@ -159,6 +159,11 @@ func (s *Supervisor) programEnded(b *box, l *link, status api.Status) {
 	if b == nil {
 		return
 	}
+	select {
+	case <-b.ended:
+		return // a monitor that fails on its way out says so once more
+	default:
+	}
 	b.status = status
 	b.setBegun()
 	if b.config.Lifecycle.AutoRemove && !b.keep {
@@ -352,10 +357,10 @@ func (s *Supervisor) clear(id string) {
 func (s *Supervisor) clearRun(id string) { s.removeAll(s.Dirs.Run, id) }
 
 // removeAll removes a directory that an id names, and nothing else: an empty name
-// would be all sandboxes.
+// would be all sandboxes, and one with ".." anything.
 func (s *Supervisor) removeAll(below, id string) {
-	if len(id) != idLength {
-		return // a monitor between two sandboxes
+	if !isID(id) {
+		return // a monitor between two sandboxes, or not ours
 	}
 	if err := os.RemoveAll(filepath.Join(below, id)); err != nil {
 		s.Log.Warn("remove", "error", err)

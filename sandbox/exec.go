@@ -18,8 +18,8 @@ func (s *Supervisor) execProgram(c *api.Config, e *api.ExecSpec) (*pid1.Program,
 	p.Process.Env = mergeEnv(p.Process.Env, e.Env)
 	if e.User != "" {
 		p.Process.User = e.User
-		// The first user's home is not this one's.
-		if c.Image != api.HostImage {
+		// The first user's home is not this one's; an image has none that is ours.
+		if c.Image == api.HostImage {
 			p.Process.Env = slices.DeleteFunc(p.Process.Env, func(kv string) bool { return kv == "HOME="+c.Caller.Home })
 		}
 	}

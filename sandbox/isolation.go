@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -64,22 +65,23 @@ func capabilities(i *api.Isolation) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Docker: --cap-drop ALL --cap-add X leaves X; --cap-add ALL --cap-drop X all
-	// but X.
+	// Docker: --cap-add ALL --cap-drop X leaves all but X, whatever else is said;
+	// --cap-drop ALL --cap-add X leaves X.
 	switch {
-	case slices.Contains(i.CapDrop, "ALL"):
-		return add, nil
 	case slices.Contains(i.CapAdd, "ALL"):
 		return all &^ drop, nil
+	case slices.Contains(i.CapDrop, "ALL"):
+		return add, nil
 	}
 	return set&^drop | add, nil
 }
 
+// capBits are the bits of the names in a list. ALL, which is none, is left to the
+// caller.
 func capBits(list []string) (uint64, error) {
 	var bits uint64
 	for _, name := range list {
 		if name == "ALL" {
-			bits = 1<<len(api.Capabilities) - 1
 			continue
 		}
 		bit := slices.Index(api.Capabilities, strings.TrimPrefix(strings.ToUpper(name), "CAP_"))
@@ -146,10 +148,34 @@ func parseSignal(s string, unset unix.Signal) (unix.Signal, error) {
 	if sig := unix.SignalNum(name); sig != 0 {
 		return sig, nil
 	}
-	if base, offset, ok := strings.Cut(name, "+"); ok && base == "SIGRTMIN" {
-		if _, err := fmt.Sscanf(offset, "%d", &n); err == nil && n >= 0 && n <= 30 {
-			return unix.Signal(34 + n), nil
-		}
+	if n = realTime(name); n != 0 {
+		return unix.Signal(n), nil
 	}
 	return 0, api.Errorf("signal", s, "there is no such signal").WithHint("see kill -l")
+}
+
+// realTime is the number of SIGRTMIN+n or SIGRTMAX-n as Docker and the C library
+// count them, or 0. An image may name one; the command line sends numbers.
+func realTime(name string) int {
+	const first, last = 34, 64
+	n := first
+	rest, ok := strings.CutPrefix(name, "SIGRTMIN")
+	if !ok {
+		n = last
+		rest, ok = strings.CutPrefix(name, "SIGRTMAX")
+	}
+	if !ok || rest != "" && rest[0] != '+' && rest[0] != '-' {
+		return 0
+	}
+	if rest != "" {
+		offset, err := strconv.Atoi(rest)
+		if err != nil {
+			return 0
+		}
+		n += offset
+	}
+	if n < first || n > last {
+		return 0
+	}
+	return n
 }

@@ -25,12 +25,13 @@ func (s *Supervisor) recover() error {
 		var config api.Config
 		err := readJSON(filepath.Join(dir, "config.json"), &config)
 		switch {
-		case err != nil && !errors.Is(err, os.ErrNotExist):
-			// It is not ours to delete what cannot be read: it may hold data.
-			s.Log.Warn("a sandbox cannot be read and is left alone", "dir", dir, "error", err)
-		case err != nil || config.ID != e.Name():
+		case errors.Is(err, os.ErrNotExist):
 			// A slot, or a request that was not finished. A slot's monitor ends by itself.
 			s.clear(e.Name())
+		case err != nil || config.ID != e.Name():
+			// It is not ours to delete what cannot be read, or was put there by
+			// somebody else: it may hold data.
+			s.Log.Warn("a sandbox cannot be read and is left alone", "dir", dir, "error", err)
 		default:
 			s.restore(config, dir)
 		}

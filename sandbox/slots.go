@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -207,6 +208,11 @@ func newID() string {
 	var b [idLength / 2]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
+}
+
+// isID says whether a name is one that newID gives.
+func isID(name string) bool {
+	return len(name) == idLength && strings.Trim(name, "0123456789abcdef") == ""
 }
 
 func (s *Supervisor) makeDirs(id string) (dir string, err error) {

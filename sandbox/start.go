@@ -82,10 +82,11 @@ func (s *Supervisor) create(spec api.Spec) (string, error) {
 
 // register makes a sandbox known, in the tables and on disk. The directories of
 // a slot are there already.
-func (s *Supervisor) register(c api.Config, slot bool) (b *box, err error) {
+func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 	var undo undo.Stack
 	defer undo.Unwind(&err)
-	b = newBox(c, filepath.Join(s.Dirs.Sandboxes(), c.ID))
+	// Not a named result: that one is nil by the time the undo steps run.
+	b := newBox(c, filepath.Join(s.Dirs.Sandboxes(), c.ID))
 	s.mu.Lock()
 	if err = checkName(s, &c); err == nil {
 		b.config = c

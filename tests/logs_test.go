@@ -142,14 +142,15 @@ func TestLogsFollow(t *testing.T) {
 
 	e.OK("run", "-d", "--name", "counter", "host", "bash", "-c", "trap 'echo more' USR1; trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.02; done")
 	e.Eventually("the traps are set", func() bool { return e.Run("logs", "counter").Out == "ready\n" })
-	follow := e.Start("logs", "-f", "--tail", "0", "counter")
-	for range 3 {
+	follow := e.Start("logs", "-f", "--tail", "1", "counter")
+	follow.Expect("ready\n")
+	for n := range 3 {
 		e.OK("kill", "-s", "USR1", "counter")
-		follow.Expect("more\n")
+		e.Eventually("the line is followed", func() bool { return strings.Count(follow.out.String(), "more\n") == n+1 })
 	}
 	e.OK("stop", "counter")
-	if r := follow.Wait(); !strings.HasSuffix(r.Out, "bye\n") || strings.Contains(r.Out, "ready") || r.Code != 0 {
-		t.Errorf("logs -f --tail 0: %+v", r)
+	if r := follow.Wait(); r.Out != "ready\nmore\nmore\nmore\nbye\n" || r.Code != 0 {
+		t.Errorf("logs -f --tail 1: %+v", r)
 	}
 	// Nothing is kept of a sandbox whose output went to its caller.
 	p := e.Start("run", "--rm", "--name", "direct", "host", "sh", "-c", "echo up; sleep 1000")

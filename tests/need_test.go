@@ -19,7 +19,7 @@ var probes = map[string]func() error{
 	"pty":     func() error { return exists("/dev/ptmx") },
 	"rootfs":  func() error { return archive("SBX_TEST_ROOTFS") },
 	"busybox": func() error { return archive("SBX_TEST_BUSYBOX") },
-	"pasta":   func() error { return program("pasta") },
+	"pasta":   probePasta,
 	"tmux":    func() error { return program("tmux") },
 	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
 	"zstd":    func() error { return program("zstd") },
@@ -64,6 +64,18 @@ func probeOverlay() error {
 	defer os.RemoveAll(dir)
 	return output("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec",
 		"cd "+dir+"; mkdir l u w m; mount -t overlay -o userxattr,lowerdir=l,upperdir=u,workdir=w overlay m; rm -rf w/work")
+}
+
+// probePasta wants the device by which pasta makes its interface too.
+func probePasta() error {
+	if err := program("pasta"); err != nil {
+		return err
+	}
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return tun.Close()
 }
 
 func output(name string, args ...string) error {

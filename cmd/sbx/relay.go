@@ -20,6 +20,7 @@ type relay struct {
 	to       *os.File
 	last     atomic.Bool   // the program has ended
 	done     chan struct{} // closed when run returns
+	gone     func()        // called when the caller's file takes no more; may be nil
 	writeErr error         // why the caller's file took no more; valid after done
 }
 
@@ -41,6 +42,9 @@ func (r *relay) run() {
 		n, err := r.from.Read(buf)
 		if n > 0 {
 			if r.writeErr = writeAll(fdOf(r.to), buf[:n]); r.writeErr != nil {
+				if r.gone != nil {
+					r.gone()
+				}
 				return
 			}
 		}

@@ -147,6 +147,7 @@ func (c *session) begin(p *api.Packet) error {
 		time.AfterFunc(armAfter, c.arm)
 	}
 	for _, r := range c.plan.relays {
+		r.gone = func() { c.hangup(r) }
 		go func() {
 			defer c.term.guard()
 			r.run()
@@ -269,6 +270,16 @@ func (c *session) send(kind string, body any) {
 func (c *session) pass(w waiting) {
 	// A monitor that is gone has no use for it; follow sees that it is.
 	_ = c.conn.Send(w.kind, w.body)
+}
+
+// hangup passes on that the reader of a stream has gone. The monitor, which keeps
+// a log, would not tell the program otherwise.
+func (c *session) hangup(r *relay) {
+	stream := "stdout"
+	if r.to == c.s.err {
+		stream = "stderr"
+	}
+	c.send(api.KindHangup, api.Hangup{Stream: stream})
 }
 
 // resize tells the program's terminal the size of ours.

@@ -57,13 +57,22 @@ func parent() error {
 		}
 	}
 	out := slirp.New(d.Run, os.Stderr)
-	left, err := findSurvivor(d.Run)
-	if err != nil {
-		return err
-	}
-	if left != nil {
-		defer left.pidfd.Close()
-		return rejoin(d, left, out)
+	// Each survivor that ends meanwhile is one less.
+	for {
+		left, err := findSurvivor(d.Run)
+		if err != nil {
+			return err
+		}
+		if left == nil {
+			break
+		}
+		err = rejoin(d, left, out)
+		if err != errLeft {
+			return errors.Join(err, left.pidfd.Close())
+		}
+		if err := left.pidfd.Close(); err != nil {
+			return err
+		}
 	}
 	if host.NoNewPrivileges {
 		// Rootlesskit's child would ask its parent for ids again and again: it gets

@@ -29,6 +29,9 @@ func rejoin(d dirs.Dirs, left *survivor, out *slirp.Driver) error {
 	// The keeper dies when the thread that has started it does.
 	runtime.LockOSThread()
 	pid, err := enter(d, left)
+	if err != nil && endsSoon(left) {
+		return errLeft
+	}
 	if err != nil {
 		return api.Wrap("enter the namespaces of", "process "+strconv.Itoa(left.pid), err).
 			WithHint("sandboxes are running that cannot be reached; end that process to start anew")
@@ -55,20 +58,68 @@ func rejoin(d dirs.Dirs, left *survivor, out *slirp.Driver) error {
 	return stop()
 }
 
+// errLeft says that the survivor was about to end: a slot of the supervisor that
+// has died, or a sandbox at the end of its program.
+var errLeft = errors.New("the monitor has ended")
+
+// endsSoon waits for the end of a process whose namespaces could not be entered:
+// they are the first that a process gives up.
+func endsSoon(left *survivor) bool {
+	const patience = 2000 // milliseconds
+	fds := []unix.PollFd{{Fd: int32(left.pidfd.Fd()), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, patience)
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
 func enter(d dirs.Dirs, left *survivor) (pid int, err error) {
 	exe, err := os.Open(keeperLink(d))
 	if err != nil {
 		return 0, err
 	}
 	defer exe.Close()
+	mnt, err := mountNamespace(left)
+	if err != nil {
+		return 0, err
+	}
+	defer mnt.Close()
 	e := sys.Entry{
 		Exe:   exe,
 		Args:  []string{keeper.Name},
 		Env:   os.Environ(),
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Join:  []sys.Join{{File: left.pidfd, Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS}},
+		Join:  []sys.Join{{File: left.pidfd, Flags: unix.CLONE_NEWUSER}, {File: mnt, Flags: unix.CLONE_NEWNS}},
 	}
 	return e.Start()
+}
+
+// mountNamespace opens the one that a monitor was started in. The first thread of
+// one that has staged mounts for its sandbox has left it, and only that thread.
+func mountNamespace(left *survivor) (*os.File, error) {
+	dir := fmt.Sprintf("/proc/%d", left.pid)
+	first, err := os.Readlink(dir + "/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	threads, err := filepath.Glob(dir + "/task/*/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	path := dir + "/ns/mnt"
+	for _, other := range threads {
+		// A thread that cannot be read has ended.
+		if ns, err := os.Readlink(other); err == nil && ns != first {
+			path = other
+		}
+	}
+	f, err := os.Open(path)
+	if err == nil && sys.Ended(left.pidfd) {
+		err = errors.Join(unix.ESRCH, f.Close()) // the pid may be another process's by now
+	}
+	return f, err
 }
 
 // relay passes requests to stop on to the keeper, as rootlesskit does.

@@ -2,7 +2,6 @@ package sys
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,10 +66,9 @@ func TestEntryAmbientKeepsCapabilities(t *testing.T) {
 	}
 }
 
-// Descriptors that are sources of one file and places of another, the executable
-// and the report pipe among them, in the reverse order.
-func TestEntryRenumbersFiles(t *testing.T) {
-	const n = 40
+// numbered are n files, each of which says its name; one is there twice.
+func numbered(t *testing.T, n int) []*os.File {
+	t.Helper()
 	dir := t.TempDir()
 	var files []*os.File
 	for i := range n {
@@ -78,37 +76,62 @@ func TestEntryRenumbersFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		if _, err := fmt.Fprintf(f, "file %d", i); err != nil {
+		t.Cleanup(func() { f.Close() })
+		if _, err := f.WriteString("file " + f.Name()); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, f)
-		if i == n/2 {
-			files[i].Close()
-			files[i] = files[0] // the same one twice
-		}
 	}
-	overlap := 0
-	for i, f := range files {
-		if fd := int(f.Fd()); fd != i+3 && fd < n+3 {
-			overlap++
-		}
-	}
-	if overlap < n/2 {
-		t.Fatalf("only %d of %d descriptors are in the way of another", overlap, n)
-	}
+	files[n/2] = files[0]
 	slices.Reverse(files)
-	exe := self(t)
-	got := ask(t, &Entry{Exe: exe}, files...)
+	return files
+}
+
+func TestEntryRenumbersFiles(t *testing.T) {
+	const n = 40
+	t.Run("places that hold another file", func(t *testing.T) {
+		files := numbered(t, n)
+		renumber(t, files, func(fd, place int) bool { return fd != place && fd < n+3 })
+	})
+	// What is moved out of the way must not be moved to another file's place.
+	t.Run("places that are free", func(t *testing.T) {
+		room := numbered(t, n)
+		files := numbered(t, n)
+		for _, f := range room {
+			f.Close()
+		}
+		renumber(t, files, func(fd, _ int) bool { return fd >= n+3 })
+	})
+}
+
+// renumber makes files the descriptors from 3 on and looks what is there. Most of
+// them must be where the test wants them to come from.
+func renumber(t *testing.T, files []*os.File, wanted func(fd, place int) bool) {
+	t.Helper()
+	count := 0
 	for i, f := range files {
-		if want := "file " + filepath.Base(f.Name()); got.Files[i+3] != want {
+		if wanted(int(f.Fd()), i+3) {
+			count++
+		}
+	}
+	if count < len(files)/2 {
+		t.Fatalf("only %d of %d descriptors are as this test needs them", count, len(files))
+	}
+	got := ask(t, &Entry{Exe: self(t)}, files...)
+	for i, f := range files {
+		if want := "file " + f.Name(); got.Files[i+3] != want {
 			t.Errorf("descriptor %d is %q, want %q", i+3, got.Files[i+3], want)
 		}
 	}
 	for fd, text := range got.Files { // Go opens some of its own
-		if fd >= n+3 && strings.HasPrefix(text, "file ") {
+		if fd >= len(files)+3 && strings.HasPrefix(text, "file ") {
 			t.Errorf("descriptor %d was inherited: %q", fd, text)
 		}
+	}
+	// The report of a failure has to find its way, too.
+	lost := &Entry{Paths: []string{"/no/such/program"}, Args: []string{"x"}, Files: files}
+	if _, err := lost.Start(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("a program that is not there: %v", err)
 	}
 }
 

@@ -59,7 +59,7 @@ func look() *report {
 		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			continue
 		}
-		buf := make([]byte, 100)
+		buf := make([]byte, 500)
 		n, _ := unix.Pread(fd, buf, 0)
 		r.Files[fd] = string(buf[:max(n, 0)])
 	}

@@ -117,6 +117,11 @@ func (c *client) serve() {
 		switch p.Kind {
 		case api.KindArmed:
 			c.armed = true
+		case api.KindHangup:
+			var h api.Hangup
+			if p.Decode(&h) == nil && c.starter {
+				c.m.out.hangup(h.Stream)
+			}
 		case api.KindSignal:
 			var s api.Signal
 			if p.Decode(&s) == nil {
@@ -153,6 +158,8 @@ func (c *client) resize(s api.Size) {
 func (c *client) startInput() {
 	c.m.mu.Lock()
 	to := c.m.input
+	// Not to be asked later: the monitor may serve another sandbox then.
+	once := c.m.start != nil && c.m.start.Once && !c.m.start.TTY
 	c.m.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +172,7 @@ func (c *client) startInput() {
 		// Either end may go away at any time; the program sees the end of its input.
 		_, _ = io.Copy(to, in)
 		in.Close()
-		if c.m.start.Once && !c.m.start.TTY {
+		if once {
 			to.Close()
 		}
 	}()

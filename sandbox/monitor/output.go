@@ -20,8 +20,8 @@ import (
 type output struct {
 	log    *logfile.Writer
 	copies sync.WaitGroup
-	files  []*os.File
-	over   atomic.Bool // the program has ended
+	files  map[string]*os.File // by stream
+	over   atomic.Bool         // the program has ended
 
 	mu      sync.Mutex
 	clients []*client
@@ -58,7 +58,12 @@ func (o *output) tell(kind string, body any, last bool) {
 
 // copy reads one stream to its end.
 func (o *output) copy(stream string, from *os.File) {
-	o.files = append(o.files, from)
+	o.mu.Lock()
+	if o.files == nil {
+		o.files = map[string]*os.File{}
+	}
+	o.files[stream] = from
+	o.mu.Unlock()
 	o.copies.Add(1)
 	go func() {
 		defer o.copies.Done()
@@ -86,6 +91,16 @@ func (o *output) pump(stream string, from *os.File) {
 			// end of the stream.
 			return
 		}
+	}
+}
+
+// hangup closes a stream whose one reader has gone: the program gets SIGPIPE or
+// EPIPE when it writes on. A terminal has no such thing.
+func (o *output) hangup(stream string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.files[stream]; f != nil && f.Name() != terminalName {
+		f.Close()
 	}
 }
 
@@ -120,9 +135,11 @@ func (o *output) spread(stream string, data []byte) {
 // finish waits for the rest of the output and closes the log.
 func (o *output) finish() {
 	o.over.Store(true)
+	o.mu.Lock()
 	for _, f := range o.files {
 		o.grace(f)
 	}
+	o.mu.Unlock()
 	o.copies.Wait()
 	if o.log == nil {
 		return
@@ -131,6 +148,8 @@ func (o *output) finish() {
 		fmt.Fprintln(os.Stderr, "sbx-monitor: log:", err)
 	}
 }
+
+const terminalName = "ptmx"
 
 // terminal takes over the master of the program's pty.
 func (m *monitor) terminal(f *os.File) error {
@@ -142,7 +161,7 @@ func (m *monitor) terminal(f *os.File) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	master := os.NewFile(uintptr(fd), "ptmx")
+	master := os.NewFile(uintptr(fd), terminalName)
 	m.mu.Lock()
 	m.master = master
 	m.input = master
