@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func lookUp(root int, spec string) (identity, error) {
 	return id, nil
 }
 
-func lookUpGroup(groups [][]string, name string) (int, error) {
+func lookUpGroup(groups []byte, name string) (int, error) {
 	gid, isNumber, err := numeric(name)
 	if err != nil {
 		return 0, userError(name, err.Error())
@@ -121,23 +122,27 @@ func number(s string) (int, bool) {
 	return n, ok && err == nil
 }
 
-// find gives the line of a name, or of an id. A number is never taken for a name:
-// an image could call its root 1000.
-func find(lines [][]string, name string, id int, numeric bool, fields int) []string {
-	for _, f := range lines {
+// find gives the fields of the line of a name, or of an id. A number is never
+// taken for a name: an image could call its root 1000.
+func find(file []byte, name string, id int, numeric bool, fields int) []string {
+	key := name
+	if numeric {
+		key = strconv.Itoa(id)
+	}
+	for f := range linesWith(file, key) {
 		if len(f) < fields {
 			continue
 		}
-		if !numeric && f[0] == name || numeric && f[2] == strconv.Itoa(id) {
+		if !numeric && f[0] == name || numeric && f[2] == key {
 			return f
 		}
 	}
 	return nil
 }
 
-func memberships(groups [][]string, user string) []int {
+func memberships(groups []byte, user string) []int {
 	var ids []int
-	for _, f := range groups {
+	for f := range linesWith(groups, user) {
 		if len(f) < 4 || !contains(strings.Split(f[3], ","), user) {
 			continue
 		}
@@ -148,10 +153,23 @@ func memberships(groups [][]string, user string) []int {
 	return ids
 }
 
+// linesWith gives the fields of the lines that hold a text. The others, of which
+// an image can have millions, cost no memory.
+func linesWith(file []byte, text string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		key := []byte(text)
+		for line := range bytes.Lines(file) {
+			if bytes.Contains(line, key) && !yield(strings.Split(strings.TrimSuffix(string(line), "\n"), ":")) {
+				return
+			}
+		}
+	}
+}
+
 // accounts reads a file of the image that could be anything: a link out of the
 // root, a FIFO that never answers, a device (CVE-2024-9676). It must be a
 // regular file; a missing one is empty.
-func accounts(root int, path string) ([][]string, error) {
+func accounts(root int, path string) ([]byte, error) {
 	fd, err := sys.OpenInRoot(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
@@ -169,13 +187,5 @@ func accounts(root int, path string) ([][]string, error) {
 		return nil, api.Errorf("read", path, "in the image it is not a regular file of reasonable size").
 			WithHint("give the user as a number and repair the image")
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxAccounts))
-	if err != nil {
-		return nil, err
-	}
-	var lines [][]string
-	for line := range bytes.Lines(data) {
-		lines = append(lines, strings.Split(strings.TrimSuffix(string(line), "\n"), ":"))
-	}
-	return lines, nil
+	return io.ReadAll(io.LimitReader(f, maxAccounts))
 }

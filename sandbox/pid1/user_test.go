@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,9 +203,24 @@ func TestLookUpInHostileFiles(t *testing.T) {
 	if got, err := lookUp(fine, "me"); err != nil || got.uid != 9 {
 		t.Errorf("a link inside: %+v, %v", got, err)
 	}
-	full := root(map[string]string{"etc/passwd": strings.Repeat("#\n", maxAccounts/2-7) + "me:x:9:9::/:"}, nil)
+	full := root(map[string]string{"etc/passwd": strings.Repeat("\n", maxAccounts-12) + "me:x:9:9::/:"}, nil)
 	if got, err := lookUp(full, "me"); err != nil || got.uid != 9 {
 		t.Errorf("a file as large as can be: %+v, %v", got, err)
+	}
+}
+
+// Whoever looks an account up is on the host, under no limit of the sandbox.
+func TestLookUpInMillionsOfLines(t *testing.T) {
+	for _, line := range []string{"\n", "::::::\n", "a:\n"} {
+		text := strings.Repeat(line, maxAccounts/len(line))
+		root := tree(t, map[string]string{"etc/passwd": text, "etc/group": text})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := lookUp(root, "evil")
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; err == nil || used > 10*2*maxAccounts {
+			t.Errorf("lines of %q: %d MiB, %v", line, used>>20, err)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func (i *Instance) Leaks() []string {
 		note("programs of sandboxes that were removed:\n%s", list(left))
 	}
 	if n := i.waitSlots(settled); n > slots {
-		note("%d monitors without a sandbox, %d are kept ready", n, slots)
+		note("%d monitors without a sandbox, %d are kept ready:\n%s", n, slots, list(i.Processes()))
 	}
 	if err := i.Stop(settled); err != nil {
 		note("%v", err)
