@@ -27,6 +27,7 @@ type box struct {
 	gone    chan struct{} // closed when the monitor has, too, and what it leaves is cleared
 	keep    bool          // a restart: --rm does not hold for this end
 	removed bool          // no longer in the tables
+	traces  bool          // exec --privileged has put a program into it that may trace others
 }
 
 func newBox(c api.Config, dir string) *box {
@@ -141,6 +142,7 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 	case monitor.KindFault:
 		s.Log.Info("no program was started", "id", shortID(l.id), "error", p.Error)
 		l.fault = p.Error
+		l.setReady()
 		if b == nil {
 			break
 		}

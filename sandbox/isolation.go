@@ -19,7 +19,10 @@ import (
 var defaultCaps = []string{"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID",
 	"SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 
-const capSysAdmin = 21
+const (
+	capSysPtrace = 19
+	capSysAdmin  = 21
+)
 
 // checkIsolation refuses what cannot be honoured. Nothing is weakened silently:
 // an unknown word is an error, never the default.

@@ -48,6 +48,7 @@ func (c *conversation) exec(r *api.Exec) error {
 	var config api.Config
 	if err == nil {
 		config = b.config
+		b.traces = b.traces || r.Spec.Privileged
 	}
 	c.s.mu.Unlock()
 	if err != nil {

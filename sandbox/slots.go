@@ -112,6 +112,7 @@ func (s *Supervisor) refill() {
 			return
 		}
 	}
+	s.slots.trim() // others may have come back meanwhile
 }
 
 func (s *slots) trim() {
@@ -160,7 +161,11 @@ func (s *Supervisor) makeSlot() (*link, error) {
 		s.clear(id)
 		return nil, err
 	}
-	return l, s.awaitSlot(l)
+	if err := s.awaitSlot(l); err != nil {
+		l.conn.CloseWrite()
+		return nil, err
+	}
+	return l, nil
 }
 
 // prepareSlot makes a slot with a monitor that has served before.

@@ -184,6 +184,17 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) 
 	if other.config.Isolation.PID != "" && other.config.Isolation.PID != "private" {
 		return nil, api.Errorf("join the processes of", other.config.Name, "it has none of its own")
 	}
+	// The set-up of the new one runs among the processes of the other, in its user
+	// namespace. A program that may trace there could look into it, and from there
+	// at the host.
+	caps, err := capabilities(&other.config.Isolation)
+	if err != nil {
+		return nil, err
+	}
+	if other.traces || caps&(1<<capSysPtrace) != 0 {
+		return nil, api.Errorf("join the processes of", other.config.Name, "its programs may trace others (CAP_SYS_PTRACE)").
+			WithHint("start that one without --privileged and --cap-add SYS_PTRACE, and use exec without --privileged")
+	}
 	p.Join = true
 	p.Namespaces.New &^= unix.CLONE_NEWPID
 	p.Namespaces.Joined = unix.CLONE_NEWPID

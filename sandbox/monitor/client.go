@@ -13,11 +13,10 @@ import (
 
 // client is an attached command line.
 type client struct {
-	m    *monitor
-	conn *api.Conn
-	// starter is the command line that has started the program and stays with it;
-	// armed says that it forwards signals.
-	starter, armed bool
+	m      *monitor
+	conn   *api.Conn
+	starts *Start // what this command line has started and stays with, if anything
+	armed  bool   // it forwards signals
 
 	mu           sync.Mutex
 	in, out, err *os.File
@@ -109,8 +108,8 @@ func (c *client) serve() {
 		p, err := c.conn.Recv()
 		if err != nil {
 			c.m.out.remove(c)
-			if c.starter && !c.armed && err == io.EOF {
-				c.m.abandon()
+			if c.starts != nil && !c.armed && err == io.EOF {
+				c.m.abandon(c.starts)
 			}
 			return
 		}
@@ -119,7 +118,7 @@ func (c *client) serve() {
 			c.armed = true
 		case api.KindHangup:
 			var h api.Hangup
-			if p.Decode(&h) == nil && c.starter {
+			if p.Decode(&h) == nil && c.starts != nil {
 				c.m.out.hangup(h.Stream)
 			}
 		case api.KindSignal:

@@ -12,7 +12,6 @@ import (
 // exec runs a further program in the sandbox and stays with its client to the
 // end. The client's files go to the program itself; the monitor copies nothing.
 func (m *monitor) exec(e *Exec, files []*os.File) {
-	m.execs.Add(1)
 	defer m.execs.Done()
 	c, rest, err := newClient(m, api.Stdio{Direct: true}, files)
 	if err != nil {

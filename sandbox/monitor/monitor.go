@@ -31,6 +31,7 @@ type monitor struct {
 	out     *output
 	input   *os.File // write end of the program's standard input
 	execs   sync.WaitGroup
+	failed  *api.Error   // why there is no child
 	limits  []api.Rlimit // of the program, for those that follow it
 	bound   bool         // the main thread has entered namespaces of this sandbox
 
@@ -137,7 +138,12 @@ func (m *monitor) handle(p *api.Packet) error {
 		if err := p.Decode(&m.prepare); err != nil {
 			return err
 		}
-		return m.spawn(p.Files)
+		// The command line that must hear of it comes with start.
+		if err := m.spawn(p.Files); err != nil {
+			m.failed = api.Wrap("start the sandbox", "", err)
+			m.tell(KindFault, m.failed)
+		}
+		return nil
 	case KindStart:
 		var s Start
 		if err := p.Decode(&s); err != nil {
@@ -155,6 +161,7 @@ func (m *monitor) handle(p *api.Packet) error {
 		if err := p.Decode(&e); err != nil {
 			return err
 		}
+		m.execs.Add(1) // before anybody can wait for it
 		go m.exec(&e, p.Files)
 		return nil
 	case KindSignal:
@@ -179,12 +186,12 @@ func (m *monitor) signal(num int) error {
 }
 
 // abandon ends the program: its command line was killed before it could forward
-// the signal.
-func (m *monitor) abandon() {
+// the signal. start is the program's: the monitor may serve another one by now.
+func (m *monitor) abandon(start *Start) {
 	m.mu.Lock()
-	over := m.status.State == api.Exited
+	mine := m.start == start && m.status.State != api.Exited
 	m.mu.Unlock()
-	if !over {
+	if mine {
 		_ = m.signal(int(unix.SIGKILL)) // logged there
 	}
 }
@@ -210,12 +217,17 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 		if client, files, err = newClient(m, s.Stdio, files); err != nil {
 			return err
 		}
-		client.starter = !s.Detach
+		if !s.Detach {
+			client.starts = s
+		}
 		m.out.add(client)
 	}
 	m.mu.Lock()
 	m.start = s
 	m.mu.Unlock()
+	if m.failed != nil {
+		return m.failed
+	}
 	if m.child == nil {
 		return api.Errorf("start the sandbox", "", "pid 1 was not prepared")
 	}
@@ -236,13 +248,14 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 		f.Close()
 	}
 	// A pid 1 that has given up has said why, and follow finds that.
-	if err != nil && !errors.Is(err, unix.EPIPE) {
+	gone := errors.Is(err, unix.EPIPE)
+	if err != nil && !gone {
 		return err
 	}
 	if client != nil {
 		go client.serve()
 	}
-	go m.follow()
+	go m.follow(gone)
 	return nil
 }
 
@@ -297,11 +310,15 @@ func blocking(f *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// follow waits for pid 1 to become the program, and then for its end.
-func (m *monitor) follow() {
+// follow waits for pid 1 to become the program, and then for its end. gone: it was
+// not there any more to hear what to become.
+func (m *monitor) follow(gone bool) {
 	for {
 		p, err := m.child.control.Recv()
 		switch {
+		case err == io.EOF && gone:
+			m.fail(api.Errorf("start the sandbox", "", "its first process was killed before it became the program"))
+			return
 		case err == io.EOF:
 			m.started()
 			m.exited(m.child.wait())

@@ -42,7 +42,10 @@ func prepare() (*box, error) {
 		return nil, api.Wrap("mount --make-rprivate", "/", err)
 	}
 	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback} {
-		if err := step(); err != nil {
+		if err := step(); errors.Is(err, unix.ENOSPC) {
+			// A detached mount counts as a mount namespace. user_namespaces(7).
+			return nil, api.Wrap("prepare the mounts", "", err).WithHint("a limit of namespaces is reached: see /proc/sys/user/max_*_namespaces")
+		} else if err != nil {
 			return nil, err
 		}
 	}
