@@ -129,12 +129,12 @@ func (c *conversation) inspect(r *api.Inspect) error {
 }
 
 func (c *conversation) logs(r *api.Name) error {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	b, err := c.s.find(r.Name)
+	b, _, err := c.s.findRunning(c.ctx, r.Name)
 	if err != nil {
 		return err
 	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
 	return c.conn.Send(api.KindDone, api.Log{Dir: b.dir, Running: b.running(), Direct: b.status.Direct, ID: b.config.ID})
 }
 
