@@ -144,6 +144,8 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 		l.fault = p.Error
 		l.setReady()
 		if b == nil {
+			s.slots.forget(l)
+			l.conn.CloseWrite()
 			break
 		}
 		b.fault = p.Error

@@ -22,6 +22,11 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	if err := checkIsolation(&c.Isolation); err != nil {
 		return c, err
 	}
+	switch c.Pull {
+	case "", "missing", "never":
+	default:
+		return c, api.Errorf("run", c.Image, "--pull %s is not supported yet", c.Pull).WithHint("import images with sbx import")
+	}
 	if _, err := logfile.ParseOptions(c.Lifecycle.LogOpts); err != nil {
 		return c, err
 	}
@@ -51,11 +56,6 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 }
 
 func (s *Supervisor) completeImage(c *api.Config) error {
-	switch c.Pull {
-	case "", "missing", "never":
-	default:
-		return api.Errorf("run", c.Image, "--pull %s is not supported yet", c.Pull).WithHint("import images with sbx import")
-	}
 	store, err := s.images()
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (m *monitor) spawn(files []*os.File) error {
 	}
 	m.child = c
 	c.hold(m.prepare.Namespaces.New)
-	m.tell(KindReady, nil)
+	go m.follow()
 	return nil
 }
 

@@ -140,8 +140,11 @@ func (m *monitor) handle(p *api.Packet) error {
 		}
 		// The command line that must hear of it comes with start.
 		if err := m.spawn(p.Files); err != nil {
-			m.failed = api.Wrap("start the sandbox", "", err)
-			m.tell(KindFault, m.failed)
+			e := api.Wrap("start the sandbox", "", err)
+			m.mu.Lock()
+			m.failed = e
+			m.mu.Unlock()
+			m.tell(KindFault, e)
 		}
 		return nil
 	case KindStart:
@@ -224,9 +227,10 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 	}
 	m.mu.Lock()
 	m.start = s
+	failed := m.failed
 	m.mu.Unlock()
-	if m.failed != nil {
-		return m.failed
+	if failed != nil {
+		return failed
 	}
 	if m.child == nil {
 		return api.Errorf("start the sandbox", "", "pid 1 was not prepared")
@@ -248,14 +252,12 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 		f.Close()
 	}
 	// A pid 1 that has given up has said why, and follow finds that.
-	gone := errors.Is(err, unix.EPIPE)
-	if err != nil && !gone {
+	if err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
 	if client != nil {
 		go client.serve()
 	}
-	go m.follow(gone)
 	return nil
 }
 
@@ -310,33 +312,58 @@ func blocking(f *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// follow waits for pid 1 to become the program, and then for its end. gone: it was
-// not there any more to hear what to become.
-func (m *monitor) follow(gone bool) {
+// follow listens to pid 1 until it has become the program, and waits for the
+// program's end.
+func (m *monitor) follow() {
 	for {
 		p, err := m.child.control.Recv()
 		switch {
-		case err == io.EOF && gone:
-			m.fail(api.Errorf("start the sandbox", "", "its first process was killed before it became the program"))
-			return
-		case err == io.EOF:
+		case err == io.EOF && m.ordered():
 			m.started()
 			m.exited(m.child.wait())
 			return
+		case err == io.EOF:
+			m.broken(api.Errorf("start the sandbox", "", "its first process was killed before it was told what to become"))
+			return
 		case err != nil:
-			m.fail(api.Wrap("start the sandbox", "", err))
+			m.broken(api.Wrap("start the sandbox", "", err))
 			return
 		case p.Kind == pid1.KindReady:
+			m.tell(KindReady, nil)
 		case p.Kind == pid1.KindPty && len(p.Files) == 1:
 			if err := m.terminal(p.Files[0]); err != nil {
-				m.fail(api.Wrap("start the sandbox", "", err))
+				m.broken(api.Wrap("start the sandbox", "", err))
 				return
 			}
 		case p.Kind == pid1.KindFault:
-			m.fail(p.Error)
+			m.broken(p.Error)
 			return
 		}
 	}
+}
+
+// ordered says whether pid 1 is to be more than a slot.
+func (m *monitor) ordered() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.start != nil
+}
+
+// broken ends a sandbox whose pid 1 did not become the program. The command line
+// of a slot that nobody has taken comes later, if at all.
+func (m *monitor) broken(e *api.Error) {
+	m.mu.Lock()
+	slot := m.start == nil
+	if slot {
+		m.failed = e
+	}
+	m.mu.Unlock()
+	if !slot {
+		m.fail(e)
+		return
+	}
+	m.child.kill()
+	m.tell(KindFault, e)
 }
 
 // started is reached too when pid 1 was killed before its execve: it did not say
@@ -350,12 +377,20 @@ func (m *monitor) started() {
 	m.status.Direct = m.start.Stdio.Direct
 	status := m.status
 	m.mu.Unlock()
-	m.out.tell(api.KindStarted, api.Started{ID: m.prepare.ID}, m.start.Detach)
-	// Many a program has ended by now, and then its end is the news.
-	if m.start.Brief && sys.Ended(m.child.pidfd) {
-		return
+	// Whoever hears of the start from the command line may ask the supervisor next.
+	// A program in the foreground has often ended by now, and then its end is the
+	// news.
+	brief := m.start.Brief && !m.start.Detach
+	if !brief {
+		m.tell(KindStarted, status, m.child.pidfd)
 	}
-	m.tell(KindStarted, status, m.child.pidfd)
+	m.out.tell(api.KindStarted, api.Started{ID: m.prepare.ID}, m.start.Detach)
+	if brief {
+		if sys.Ended(m.child.pidfd) {
+			return
+		}
+		m.tell(KindStarted, status, m.child.pidfd)
+	}
 	m.save(&status)
 }
 
@@ -394,7 +429,7 @@ func (m *monitor) again() bool {
 	if m.supervisor == nil {
 		return false
 	}
-	m.child, m.start, m.input, m.master, m.limits = nil, nil, nil, nil, nil
+	m.child, m.start, m.input, m.master, m.limits, m.failed = nil, nil, nil, nil, nil, nil
 	m.prepare, m.out = Prepare{}, &output{}
 	m.status = api.Status{State: api.Created, MonitorPID: os.Getpid()}
 	if err := m.supervisor.Send(KindIdle, nil); err != nil {

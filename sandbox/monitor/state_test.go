@@ -168,7 +168,7 @@ func TestEndIsToldAndKept(t *testing.T) {
 	m.status = api.Status{State: api.Created}
 	w := join(t, m)
 	supervisor := withChild(t, m, "exit 9")
-	m.follow(false)
+	m.follow()
 	for _, want := range []string{KindStarted, KindExited} {
 		p := kind(t, supervisor)
 		p.CloseFiles()
@@ -201,7 +201,7 @@ func TestMonitorServesAgain(t *testing.T) {
 	m.status = api.Status{State: api.Created}
 	supervisor := withChild(t, m, "kill -9 $$")
 	socket := m.prepare.Socket
-	m.follow(false)
+	m.follow()
 	var last *api.Packet
 	var status api.Status
 	for last = kind(t, supervisor); last.Kind != KindIdle; last = kind(t, supervisor) {

@@ -18,6 +18,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // signals to it, reaps what is left to it, and ends as the program ends.
 // Arguments: the program's path, its argument vector.
 func Init() int {
+	unix.CloseOnExec(Control)
+	// The program runs as the same user, and could look in.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return initFault(os.NewSyscallError("prctl PR_SET_DUMPABLE", err))
+	}
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
 	path, argv := os.Args[1], os.Args[2:]
@@ -30,12 +35,10 @@ func Init() int {
 	}
 	pid, err := syscall.ForkExec(path, argv, attr)
 	if err != nil {
-		e := execError(argv[0], err)
-		fmt.Fprintln(os.Stderr, "sbx:", e)
-		if a, ok := e.(*api.Error); ok {
-			return a.ExitCode()
-		}
-		return api.ExitFault
+		return initFault(execError(argv[0], err))
+	}
+	if err := unix.Close(Control); err != nil {
+		return initFault(os.NewSyscallError("close", err))
 	}
 	for sig := range signals {
 		switch s := sig.(syscall.Signal); s {
@@ -53,6 +56,16 @@ func Init() int {
 		}
 	}
 	return api.ExitFault
+}
+
+// initFault tells the monitor why there is no program.
+func initFault(err error) int {
+	control, e := api.NewConn(os.NewFile(Control, "control"))
+	if e != nil {
+		fmt.Fprintln(os.Stderr, "sbx-init:", err)
+		return api.ExitFault
+	}
+	return fault(control, err)
 }
 
 // reap collects every child that has ended: SIGCHLDs merge.

@@ -281,6 +281,11 @@ func execError(name string, err error) error {
 // execInit executes the pid 1 of --init from the sealed memory file, as the
 // program's user and under its restrictions.
 func execInit(path string, args, env []string) error {
+	// The socket to the monitor goes along: the sandbox has started when its init
+	// handles signals and the program runs.
+	if _, err := unix.FcntlInt(Control, unix.F_SETFD, 0); err != nil {
+		return os.NewSyscallError("fcntl F_SETFD", err)
+	}
 	argv, err := syscall.SlicePtrFromStrings(append([]string{RoleInit, path}, args...))
 	if err != nil {
 		return err
