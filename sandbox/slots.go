@@ -31,7 +31,8 @@ import (
 const (
 	quietSlots = 2
 	busySlots  = 8
-	quiet      = 30 * time.Millisecond // after the last start
+	quiet      = 30 * time.Millisecond // after the last start: time to make more
+	long       = 2 * time.Second       // after the last start: time to let some go
 )
 
 // usual is what a slot is prepared for.
@@ -42,7 +43,8 @@ type slots struct {
 	free   []*link
 	making int
 	closed bool
-	timer  *time.Timer // runs out in quiet times
+	timer  *time.Timer // runs out after quiet
+	trimer *time.Timer // runs out after long
 	makers sync.WaitGroup
 	alive  map[*link]bool // all monitors, those of sandboxes too
 }
@@ -82,6 +84,7 @@ func (s *slots) close() {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+		s.trimer.Stop()
 	}
 }
 
@@ -95,15 +98,15 @@ func (s *Supervisor) refillSoon() {
 	}
 	if s.slots.timer == nil {
 		s.slots.timer = time.AfterFunc(quiet, s.refill)
+		s.slots.trimer = time.AfterFunc(long, s.slots.trim)
 		return
 	}
 	s.slots.timer.Reset(quiet)
+	s.slots.trimer.Reset(long)
 }
 
-// refill makes slots until there are enough of them, or sends away what was only
-// of use while many were wanted.
+// refill makes slots until there are enough of them.
 func (s *Supervisor) refill() {
-	s.slots.trim()
 	for s.slots.reserve(quietSlots) {
 		l, err := s.makeSlot()
 		s.slots.add(l, err)
@@ -112,9 +115,9 @@ func (s *Supervisor) refill() {
 			return
 		}
 	}
-	s.slots.trim() // others may have come back meanwhile
 }
 
+// trim sends away what was only of use while many were started.
 func (s *slots) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,14 +80,15 @@ func AttachAt(from, dir int, path string) error {
 	return nil
 }
 
-// SetAttr sets mount attributes, on the mounts below too if recursive is set.
+// SetAttr sets mount attributes and makes the mount private, with the mounts below
+// it if recursive is set: what the host mounts there later does not show.
 // Linux 5.12, mount_setattr(2).
 func SetAttr(mount int, attr uint64, recursive bool) error {
 	flags := uint(unix.AT_EMPTY_PATH)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	if err := unix.MountSetattr(mount, "", flags, &unix.MountAttr{Attr_set: attr}); err != nil {
+	if err := unix.MountSetattr(mount, "", flags, &unix.MountAttr{Attr_set: attr, Propagation: unix.MS_PRIVATE}); err != nil {
 		return &os.PathError{Op: "mount_setattr", Path: name(mount, ""), Err: err}
 	}
 	return nil

@@ -167,6 +167,8 @@ func (b *box) mountIPC() error {
 			mount, err = sys.NewMount(m.fstype, attr, m.options...)
 		} else if mount, err = sys.CloneTree(unix.AT_FDCWD, "/dev/"+m.name, true); errors.Is(err, os.ErrNotExist) {
 			continue
+		} else if err == nil {
+			err = sys.SetAttr(mount, attr, true)
 		}
 		if err != nil {
 			return fmt.Errorf("/dev/%s: %w", m.name, err)

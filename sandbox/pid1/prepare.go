@@ -36,11 +36,9 @@ func prepare() (*box, error) {
 	if err := json.Unmarshal([]byte(os.Args[1]), &b.ns); err != nil {
 		return nil, err
 	}
-	// Before the first mount: with a shared parent it would appear on the host,
-	// or wherever the supervisor is. mount_namespaces(7).
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return nil, api.Wrap("mount --make-rprivate", "/", err)
-	}
+	// Nothing that is mounted here can show on the host: a mount namespace of another
+	// user namespace gets its copies as slaves (mount_namespaces(7)). What is shown of
+	// the host is made private where it is copied, so that nothing shows here either.
 	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback} {
 		if err := step(); errors.Is(err, unix.ENOSPC) {
 			// A detached mount counts as a mount namespace. user_namespaces(7).
@@ -84,8 +82,8 @@ func (b *box) mountProc() error {
 	var err error
 	if b.owns(unix.CLONE_NEWPID) {
 		mount, err = sys.NewMount("proc", attr)
-	} else {
-		mount, err = sys.CloneTree(unix.AT_FDCWD, "/proc", true)
+	} else if mount, err = sys.CloneTree(unix.AT_FDCWD, "/proc", true); err == nil {
+		err = sys.SetAttr(mount, attr, true)
 	}
 	if errors.Is(err, unix.EPERM) {
 		return api.Wrap("mount proc", "", err).WithHint("a mount hides part of the host's /proc, as in a container: the kernel then refuses a new one")
