@@ -224,7 +224,7 @@ func (e *Env) quiet() (files, mounts int) {
 		if n := len(e.roles()["sbx-monitor"]); n != monitors {
 			monitors, last = n, time.Now()
 		}
-		return time.Since(last) > time.Second
+		return time.Since(last) > 3*time.Second // those kept for busy times go after two
 	})
 	return e.holds()
 }
