@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -147,8 +146,6 @@ func (c *conversation) imports(r *api.Import) error {
 	if err != nil {
 		return err
 	}
-	// Decompression and digests go on side by side; see supervise for the usual one.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU()))
 	img, err := store.Import(c.gone(), c.packet.Files[0], image.ImportOptions{
 		Name: r.Name, Message: r.Message, Source: r.Source, Changes: r.Changes,
 	})

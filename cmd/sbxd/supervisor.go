@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +19,6 @@ import (
 const idleDefault = time.Minute
 
 func supervise(ctx context.Context) error {
-	// Short requests are its work. With a second processor the Go runtime spends more
-	// on looking for something to run than there is to run: a sixth of all starts.
-	runtime.GOMAXPROCS(1)
 	d, err := dirs.Find()
 	if err != nil {
 		return err
