@@ -40,7 +40,10 @@ func TestRecoverClearsTheHalfMade(t *testing.T) {
 		id("1"): func(dir string) { put(t, dir+"/upper/file", "") },
 		id("2"): func(dir string) { put(t, dir+"/config.json.new", `{"id"`) },
 		id("3"): func(dir string) { put(t, dir+"/state.json", "{}") },
-		id("4"): func(dir string) { put(t, s.Dirs.Monitor(filepath.Base(dir)), ""); put(t, filepath.Join(dir, "work", "x"), "") },
+		id("4"): func(dir string) {
+			put(t, s.Dirs.Monitor(filepath.Base(dir)), "")
+			put(t, filepath.Join(dir, "work", "x"), "")
+		},
 		id("5"): func(dir string) {
 			if err := os.Symlink(s.Dirs.Data+"/outside", dir); err != nil {
 				t.Fatal(err)
