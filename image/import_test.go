@@ -59,6 +59,9 @@ func zip(t testing.TB, format string, data []byte) []byte {
 		w, err = zstd.NewWriter(&b)
 	default:
 		path, err := exec.LookPath(format)
+		if err != nil && must("rootfs") {
+			t.Fatal(err) // installed with what makes the root file system
+		}
 		if err != nil {
 			t.Skip(err)
 		}

@@ -195,6 +195,9 @@ func endless(t *testing.T, format string, size int64) io.Reader {
 	r, w := io.Pipe()
 	t.Cleanup(func() { r.Close() })
 	path, err := exec.LookPath(format)
+	if err != nil && must("rootfs") {
+		t.Fatal(err) // installed with what makes the root file system
+	}
 	if err != nil {
 		t.Skip(err)
 	}

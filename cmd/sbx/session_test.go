@@ -266,7 +266,7 @@ func TestFullDisk(t *testing.T) {
 	h.fake(host(t))
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer full.Close()
 	cmd := h.command("run", "img", "echo", "lost")
