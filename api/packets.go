@@ -44,7 +44,7 @@ const (
 // Verbs of the command line.
 const (
 	VerbRun     = "run"     // Run
-	VerbCreate  = "create"  // Spec
+	VerbCreate  = "create"  // Create
 	VerbStart   = "start"   // Start
 	VerbStop    = "stop"    // Stop
 	VerbRestart = "restart" // Stop
@@ -120,6 +120,20 @@ type Run struct {
 	Spec   Spec  `json:"spec"`
 	Stdio  Stdio `json:"stdio"`
 	Detach bool  `json:"detach,omitempty"`
+	Fetch  Fetch `json:"fetch,omitzero"`
+}
+
+// Create creates a sandbox and does not start it.
+type Create struct {
+	Spec  Spec  `json:"spec"`
+	Fetch Fetch `json:"fetch,omitzero"`
+}
+
+// Fetch says how an image is pulled that is not there. It is not kept.
+type Fetch struct {
+	Platform string `json:"platform,omitempty"`
+	Quiet    bool   `json:"quiet,omitempty"`
+	Reach    Reach  `json:"reach,omitzero"`
 }
 
 // Start starts stopped sandboxes; with Attach just one. Files: Stdio.

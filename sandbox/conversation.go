@@ -105,8 +105,8 @@ func (c *conversation) run(r *api.Run) error {
 	return c.s.run(r, c.conn, c.packet.Files)
 }
 
-func (c *conversation) create(spec *api.Spec) error {
-	id, err := c.s.create(*spec)
+func (c *conversation) create(r *api.Create) error {
+	id, err := c.s.create(r.Spec)
 	if err != nil {
 		return err
 	}
