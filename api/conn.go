@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/internal/wire"
 )
 
 // inline is the largest packet that travels in the socket itself; a larger one
@@ -25,18 +29,24 @@ const MaxPacket = 64 << 20
 // maxFiles is SCM_MAX_FD of no peer of ours: run passes five at most.
 const maxFiles = 16
 
-// Packet is one message: on the wire its kind, a newline, and a body in JSON, which
-// a kind need not have. Kind says what Body holds.
+// Packet is one message: its kind, a newline, and a body, which a kind need not
+// have. Kind says what Body holds: a wire.Message, or JSON for all other types.
 type Packet struct {
 	Kind  string
-	Body  json.RawMessage
+	Body  []byte
 	Error *Error // the body of KindFault, never nil there
 	Files []*os.File
 }
 
 // Decode unpacks the body into v.
 func (p *Packet) Decode(v any) error {
-	if err := json.Unmarshal(p.Body, v); err != nil {
+	var err error
+	if m, ok := v.(wire.Message); ok {
+		err = wire.Decode(p.Body, m)
+	} else {
+		err = json.Unmarshal(p.Body, v)
+	}
+	if err != nil {
 		return fmt.Errorf("packet %q: %w", p.Kind, err)
 	}
 	return nil
@@ -131,19 +141,29 @@ func Dial(path string, blocking bool) (*Conn, error) {
 
 // Send sends one packet; files travel with it and stay owned by the caller.
 func (c *Conn) Send(kind string, body any, files ...*os.File) error {
-	msg := append([]byte(kind), '\n')
-	switch b := body.(type) {
-	case nil:
-	case json.RawMessage:
-		msg = append(msg, b...)
-	default:
-		raw, err := json.Marshal(b)
-		if err != nil {
-			return err
-		}
-		msg = append(msg, raw...)
+	msg, err := encode(append([]byte(kind), '\n'), body)
+	if err != nil {
+		return err
 	}
 	return c.SendRaw(msg, files...)
+}
+
+// encode appends the body. What is no pointer may still be a message by its
+// pointer, as for Decode; that it is one is then found out by reflection.
+func encode(msg []byte, body any) ([]byte, error) {
+	switch b := body.(type) {
+	case nil:
+		return msg, nil
+	case wire.Message:
+		return wire.Append(msg, b), nil
+	}
+	p := reflect.New(reflect.TypeOf(body))
+	if m, ok := p.Interface().(wire.Message); ok {
+		p.Elem().Set(reflect.ValueOf(body))
+		return wire.Append(msg, m), nil
+	}
+	raw, err := json.Marshal(body)
+	return append(msg, raw...), err
 }
 
 // SendRaw sends a packet that is already encoded.
@@ -188,15 +208,26 @@ func (c *Conn) SendRaw(msg []byte, files ...*os.File) error {
 // large is a packet that says: the packet is in the last file. It has no newline.
 const large = 'L'
 
+// buffer is room for the largest packet and its files.
+type buffer struct {
+	msg [inline]byte
+	oob [oobSize]byte
+}
+
+// oobSize is unix.CmsgSpace(maxFiles * 4).
+const oobSize = unix.SizeofCmsghdr + maxFiles*4
+
+var receiving = sync.Pool{New: func() any { return new(buffer) }}
+
 // Recv waits for one packet. io.EOF means that the peer has closed the socket.
 func (c *Conn) Recv() (*Packet, error) {
-	buf := make([]byte, inline)
-	oob := make([]byte, unix.CmsgSpace(maxFiles*4))
+	buf := receiving.Get().(*buffer)
+	defer receiving.Put(buf)
 	var n, oobn, flags int
 	var err error
 	if e := c.rc.Read(func(fd uintptr) bool {
 		for {
-			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC)
+			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf.msg[:], buf.oob[:], unix.MSG_CMSG_CLOEXEC)
 			// A peer that closed with a packet of ours unread is reported once, ahead of
 			// what it has sent before (unix_release_sock in the kernel): that comes next.
 			if err != unix.EINTR && err != unix.ECONNRESET {
@@ -209,23 +240,23 @@ func (c *Conn) Recv() (*Packet, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("recvmsg", err)
 	}
-	return parse(buf[:n], oob[:oobn], flags)
+	return parse(buf.msg[:n], buf.oob[:oobn], flags)
 }
 
 // TryRecv is Recv without waiting: EAGAIN means that nothing is queued.
 func (c *Conn) TryRecv() (*Packet, error) {
-	buf := make([]byte, inline)
-	oob := make([]byte, unix.CmsgSpace(maxFiles*4))
+	buf := receiving.Get().(*buffer)
+	defer receiving.Put(buf)
 	var p *Packet
 	var err error
 	if e := c.rc.Control(func(fd uintptr) {
 		var n, oobn, flags int
 		err = unix.EINTR
 		for err == unix.EINTR || err == unix.ECONNRESET { // as in Recv
-			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf.msg[:], buf.oob[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 		}
 		if err == nil {
-			p, err = parse(buf[:n], oob[:oobn], flags)
+			p, err = parse(buf.msg[:n], buf.oob[:oobn], flags)
 		}
 	}); e != nil {
 		return nil, e
@@ -266,7 +297,8 @@ func (p *Packet) split(msg []byte) error {
 	if !ok {
 		return errors.New("packet without a kind")
 	}
-	p.Kind, p.Body = string(kind), body
+	// The buffer is used again.
+	p.Kind, p.Body = string(kind), bytes.Clone(body)
 	if p.Kind != KindFault {
 		return nil
 	}

@@ -204,14 +204,27 @@ func (s *Supervisor) monitorGone(l *link) {
 // reuse clears a sandbox of which nothing is kept and gives its monitor the next
 // slot to prepare, or sends it away.
 func (s *Supervisor) reuse(l *link, b *box) {
-	id := l.id
-	s.tidy(b, id)
+	id, next := l.id, newID()
+	s.mu.Lock()
+	removed := b.removed
+	s.mu.Unlock()
+	more := s.slots.reserve(busySlots)
+	recycled := more && removed && s.recycle(id, next)
+	if recycled {
+		s.clearRun(id)
+	} else {
+		s.tidy(b, id)
+	}
 	l.turn.Lock()
 	s.mu.Lock()
 	if l.over {
 		// It has died meanwhile: the rest is bury's.
 		s.mu.Unlock()
 		l.turn.Unlock()
+		if more {
+			s.clear(next)
+			s.slots.add(l, errOver)
+		}
 		return
 	}
 	if l.program != nil {
@@ -224,11 +237,11 @@ func (s *Supervisor) reuse(l *link, b *box) {
 	l.turn.Unlock()
 	s.vanish(b, id)
 	close(gone)
-	if !s.slots.reserve(busySlots) {
+	if !more {
 		l.conn.CloseWrite()
 		return
 	}
-	err := s.prepareSlot(l)
+	err := s.prepareSlot(l, next, recycled)
 	s.slots.add(l, err)
 	if err != nil {
 		s.Log.Warn("prepare a slot", "error", err)

@@ -74,11 +74,11 @@ func with[T any](c *conversation, handle func(*T) error) error {
 }
 
 func (c *conversation) out(text string) error {
-	return c.conn.Send(api.KindOut, api.Text{Text: text})
+	return c.conn.Send(api.KindOut, &api.Text{Text: text})
 }
 
 func (c *conversation) done(text string) error {
-	return c.conn.Send(api.KindDone, api.Done{Text: text})
+	return c.conn.Send(api.KindDone, &api.Done{Text: text})
 }
 
 // each does something to several sandboxes, prints the name of each that it was
@@ -89,7 +89,7 @@ func (c *conversation) each(names []string, do func(name string) error) error {
 	for _, name := range names {
 		if err := do(name); err != nil {
 			code = 1
-			if err := c.conn.Send(api.KindErr, api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
+			if err := c.conn.Send(api.KindErr, &api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
 				return err
 			}
 			continue
@@ -98,7 +98,7 @@ func (c *conversation) each(names []string, do func(name string) error) error {
 			return err
 		}
 	}
-	return c.conn.Send(api.KindDone, api.Done{Code: code})
+	return c.conn.Send(api.KindDone, &api.Done{Code: code})
 }
 
 func (c *conversation) run(r *api.Run) error {

@@ -69,7 +69,7 @@ func (c *conversation) wait(r *api.Names) error {
 		c.s.mu.Unlock()
 		if err != nil {
 			code = 1
-			if err := c.conn.Send(api.KindErr, api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
+			if err := c.conn.Send(api.KindErr, &api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
 				return err
 			}
 			continue
@@ -87,7 +87,7 @@ func (c *conversation) wait(r *api.Names) error {
 			return err
 		}
 	}
-	return c.conn.Send(api.KindDone, api.Done{Code: code})
+	return c.conn.Send(api.KindDone, &api.Done{Code: code})
 }
 
 func (c *conversation) list(r *api.List) error {

@@ -171,14 +171,16 @@ func (s *Supervisor) makeSlot() (*link, error) {
 	return l, nil
 }
 
-// prepareSlot makes a slot with a monitor that has served before.
-func (s *Supervisor) prepareSlot(l *link) error {
-	id := newID()
+// prepareSlot makes a slot with a monitor that has served before. Directories that
+// were recycled are there already.
+func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) error {
 	s.mu.Lock()
 	l.id = id
 	s.mu.Unlock()
-	if _, err := s.makeDirs(id); err != nil {
-		return err
+	if !recycled {
+		if _, err := s.makeDirs(id); err != nil {
+			return err
+		}
 	}
 	p := s.usualPrepare(id)
 	if err := os.Mkdir(filepath.Dir(p.Socket), 0o700); err != nil {

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"sbx/api"
 	"sbx/internal/undo"
+	"sbx/internal/wire"
 	"sbx/sandbox/monitor"
 	"sbx/sandbox/pid1"
 	"sbx/userns"
@@ -249,12 +249,8 @@ func (s *Supervisor) startPacket(b *box, prepare *monitor.Prepare, stdio api.Std
 			}
 		}
 	}
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return nil, err
-	}
 	return &monitor.Start{
-		Spec: raw, Stdio: stdio, TTY: c.Process.TTY, Stdin: c.Process.Stdin, Once: stdio.In,
+		Spec: wire.Append(nil, spec), Stdio: stdio, TTY: c.Process.TTY, Stdin: c.Process.Stdin, Once: stdio.In,
 		Log: c.Lifecycle.LogOpts, Detach: detach, Brief: c.Lifecycle.AutoRemove,
 	}, nil
 }

@@ -71,6 +71,7 @@ func (s *Supervisor) open() error {
 			return err
 		}
 	}
+	s.spread()
 	for _, name := range pid1.Points {
 		if err := os.Mkdir(filepath.Join(s.points, name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
@@ -216,7 +217,7 @@ func (s *Supervisor) converse(ctx context.Context, fd int) {
 		s.Log.Warn("a connection was refused", "uid", uid, "error", err)
 		return
 	}
-	if err := conn.Send(api.KindHello, api.Hello{Protocol: api.Protocol, Version: api.Version}); err != nil {
+	if err := conn.Send(api.KindHello, &api.Hello{Protocol: api.Protocol, Version: api.Version}); err != nil {
 		return // gone already
 	}
 	p, err := conn.Recv()

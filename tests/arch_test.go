@@ -14,12 +14,14 @@ import (
 const module = "sbx"
 
 // base may be imported by everything above it.
-var base = []string{"api", "internal/sys", "internal/undo", "internal/dirs", "internal/names"}
+var base = []string{"api", "internal/wire", "internal/sys", "internal/undo", "internal/dirs", "internal/names"}
 
 // layers says which packages of ours a package may import. Imports point down
 // only: the facilities never know each other; only sandbox joins them.
 var layers = map[string][]string{
-	"api":            {},
+	"internal/wire": {},
+
+	"api":            {"internal/wire"},
 	"internal/sys":   {},
 	"internal/undo":  {},
 	"internal/dirs":  {"api", "internal/sys"},
@@ -52,6 +54,7 @@ var layers = map[string][]string{
 
 	"tests":          {"tests/instance"},
 	"tests/instance": {},
+	"tests/wiretest": {"internal/wire"},
 	"contrib/bench":  {"tests/instance"},
 }
 

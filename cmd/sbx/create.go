@@ -35,7 +35,7 @@ func create(s streams, f *specFlags, fs *pflag.FlagSet, args []string) error {
 		return err
 	}
 	defer id.drop()
-	done, err := ask(s, api.VerbCreate, api.Create{Spec: spec})
+	done, err := ask(s, api.VerbCreate, &api.Create{Spec: spec})
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func execute(s streams, o execFlags, args []string) error {
 	}
 	c := session{s: s}
 	if o.detach {
-		return c.untilStarted(api.VerbExec, e)
+		return c.untilStarted(api.VerbExec, &e)
 	}
 	c.attachment = attachment{in: o.stdin, out: true, err: true, tty: o.tty, exec: true, direct: !o.tty, proxy: true, keys: keys}
 	if err := checkTerminal(s, c.attachment); err != nil {
@@ -64,5 +64,5 @@ func execute(s streams, o execFlags, args []string) error {
 		return err
 	}
 	e.Stdio = p.stdio
-	return c.converse(api.VerbExec, p, e)
+	return c.converse(api.VerbExec, p, &e)
 }

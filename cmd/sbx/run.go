@@ -64,14 +64,14 @@ func run(s streams, f *specFlags, o runFlags, fs *pflag.FlagSet, args []string) 
 	}
 	defer id.drop()
 	if o.detach {
-		return runDetached(s, api.Run{Spec: spec, Detach: true}, id)
+		return runDetached(s, &api.Run{Spec: spec, Detach: true}, id)
 	}
 	p, err := newPlan(s, a)
 	if err != nil {
 		return err
 	}
 	c := session{s: s, attachment: a, started: id.write}
-	return c.converse(api.VerbRun, p, api.Run{Spec: spec, Stdio: p.stdio})
+	return c.converse(api.VerbRun, p, &api.Run{Spec: spec, Stdio: p.stdio})
 }
 
 // attached says which standard files the program gets: all, input only with -i,
@@ -84,7 +84,7 @@ func attached(f *specFlags) (in, out, err bool) {
 	return f.stdin && has("stdin"), has("stdout"), has("stderr")
 }
 
-func runDetached(s streams, r api.Run, id *cidFile) error {
+func runDetached(s streams, r *api.Run, id *cidFile) error {
 	c := session{s: s}
 	c.started = func(name string) error {
 		if err := id.write(name); err != nil {

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -37,11 +36,7 @@ func (m *monitor) spawn(files []*os.File) error {
 		return err
 	}
 	defer theirs.Close()
-	ns, err := json.Marshal(m.prepare.Namespaces)
-	if err != nil {
-		return err
-	}
-	args := []string{pid1.RoleMain, string(ns), m.prepare.Points}
+	args := []string{pid1.RoleMain, m.prepare.Namespaces.String(), m.prepare.Points}
 	var pid int
 	err = m.onMain(func() (err error) {
 		if m.prepare.Join {

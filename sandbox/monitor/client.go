@@ -92,7 +92,7 @@ func (m *monitor) attach(a *Attach, files []*os.File) error {
 	}
 	m.out.add(c)
 	c.resize(a.Stdio.Size)
-	if err := c.conn.Send(api.KindStarted, api.Started{ID: m.prepare.ID}); err != nil {
+	if err := c.conn.Send(api.KindStarted, &api.Started{ID: m.prepare.ID}); err != nil {
 		m.out.remove(c)
 		return nil
 	}

@@ -33,7 +33,7 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		send = append(send, master)
 	}
 	// As above. Whoever has the terminal's master reads what the program writes.
-	_ = c.conn.Send(api.KindStarted, api.Started{ID: m.prepare.ID}, send...)
+	_ = c.conn.Send(api.KindStarted, &api.Started{ID: m.prepare.ID}, send...)
 	if master != nil {
 		master.Close()
 	}
@@ -42,7 +42,7 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		return
 	}
 	go run.forward(c)
-	_ = c.conn.Send(api.KindExited, api.Done{Code: run.wait()}) // as above
+	_ = c.conn.Send(api.KindExited, &api.Done{Code: run.wait()}) // as above
 }
 
 func (m *monitor) startExec(e *Exec, files []*os.File) (*child, *os.File, error) {

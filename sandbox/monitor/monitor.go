@@ -384,7 +384,7 @@ func (m *monitor) started() {
 	if !brief {
 		m.tell(KindStarted, status, m.child.pidfd)
 	}
-	m.out.tell(api.KindStarted, api.Started{ID: m.prepare.ID}, m.start.Detach)
+	m.out.tell(api.KindStarted, &api.Started{ID: m.prepare.ID}, m.start.Detach)
 	if brief {
 		if sys.Ended(m.child.pidfd) {
 			return
@@ -406,7 +406,7 @@ func (m *monitor) exited(code int) {
 	// The supervisor first: who hears of the end from the command line may ask it
 	// for the name again.
 	m.tell(KindExited, status)
-	m.out.tell(api.KindExited, api.Done{Code: code}, true)
+	m.out.tell(api.KindExited, &api.Done{Code: code}, true)
 	if m.start.Brief && m.again() {
 		return
 	}

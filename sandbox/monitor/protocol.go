@@ -5,10 +5,10 @@
 package monitor
 
 import (
-	"encoding/json"
 	"syscall"
 
 	"sbx/api"
+	"sbx/internal/wire"
 	"sbx/sandbox/pid1"
 )
 
@@ -73,27 +73,50 @@ type Prepare struct {
 // Start is the program. Files: the client's connection if Client is set, then
 // standard files as in Stdio.
 type Start struct {
-	// Spec is a pid1.Spec. The monitor passes it on as it is: taking it apart
+	// Spec is a pid1.Spec, encoded. The monitor passes it on as it is: taking it apart
 	// would cost more than everything else that it does for a start.
-	Spec   json.RawMessage   `json:"spec"`
-	Client bool              `json:"client,omitempty"`
-	Stdio  api.Stdio         `json:"stdio"`
-	TTY    bool              `json:"tty,omitempty"`        // the program has a terminal
-	Stdin  bool              `json:"stdin,omitempty"`      // the program has a standard input
-	Once   bool              `json:"stdin_once,omitempty"` // that ends with the first client's
-	Log    map[string]string `json:"log,omitempty"`        // --log-opt
-	Detach bool              `json:"detach,omitempty"`     // the client waits for started only
-	Brief  bool              `json:"brief,omitempty"`      // nothing is kept of it: --rm
+	Spec   []byte
+	Client bool
+	Stdio  api.Stdio
+	TTY    bool              // the program has a terminal
+	Stdin  bool              // the program has a standard input
+	Once   bool              // that ends with the first client's
+	Log    map[string]string // --log-opt
+	Detach bool              // the client waits for started only
+	Brief  bool              // nothing is kept of it: --rm
 }
 
 // Attach adds a client. Files: its connection, standard files.
 type Attach struct {
-	Stdio api.Stdio `json:"stdio"`
+	Stdio api.Stdio
 }
 
 // Exec is a further program. Files: the client's connection, standard files.
 type Exec struct {
-	Program pid1.Program `json:"program"`
-	Stdio   api.Stdio    `json:"stdio"`
-	Detach  bool         `json:"detach,omitempty"`
+	Program pid1.Program
+	Stdio   api.Stdio
+	Detach  bool
+}
+
+// Fields implements wire.Message.
+func (s *Start) Fields(c *wire.Coder) {
+	c.Bytes(&s.Spec)
+	c.Bool(&s.Client)
+	s.Stdio.Fields(c)
+	c.Bool(&s.TTY)
+	c.Bool(&s.Stdin)
+	c.Bool(&s.Once)
+	c.Map(&s.Log)
+	c.Bool(&s.Detach)
+	c.Bool(&s.Brief)
+}
+
+// Fields implements wire.Message.
+func (a *Attach) Fields(c *wire.Coder) { a.Stdio.Fields(c) }
+
+// Fields implements wire.Message.
+func (e *Exec) Fields(c *wire.Coder) {
+	e.Program.Fields(c)
+	e.Stdio.Fields(c)
+	c.Bool(&e.Detach)
 }

@@ -1,7 +1,6 @@
 package pid1
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/wire"
 )
 
 // Main is the first process of a sandbox. Its second argument is a Namespaces,
@@ -22,9 +22,6 @@ func Main() int {
 	}
 	box, err := prepare()
 	if err != nil {
-		return fault(control, err)
-	}
-	if err := rehearse(); err != nil {
 		return fault(control, err)
 	}
 	if err := control.Send(KindReady, nil); err != nil {
@@ -72,7 +69,7 @@ type order struct {
 }
 
 // receive gives io.EOF when the monitor has gone.
-func receive(control *api.Conn, into any) (*order, error) {
+func receive(control *api.Conn, spec *Spec) (*order, error) {
 	packet, err := control.Recv()
 	if err != nil {
 		return nil, err
@@ -84,21 +81,7 @@ func receive(control *api.Conn, into any) (*order, error) {
 	if err := packet.Decode(&o); err != nil {
 		return nil, err
 	}
-	return &order{control, o.Stdio, packet.Files}, json.Unmarshal(o.What, into)
-}
-
-// rehearse takes a specification apart that asks for nothing: what the decoder
-// works out about the types, once in a process, is not left for the moment at
-// which somebody waits.
-func rehearse() error {
-	var o Order
-	var spec Spec
-	sample := `{"what":{"hostname":"x","root":{"dir":"","lower":[""]},"mounts":[{"type":"bind","target":"/"}],
-		"program":{"args":[""],"env":[""],"rlimits":[{"name":"","soft":0,"hard":0}],"caps":0,"seccomp":"AA=="}},"stdio":{"size":{"rows":0,"cols":0}}}`
-	if err := json.Unmarshal([]byte(sample), &o); err != nil {
-		return err
-	}
-	return json.Unmarshal(o.What, &spec)
+	return &order{control, o.Stdio, packet.Files}, wire.Decode(o.What, spec)
 }
 
 func fault(control *api.Conn, err error) int {

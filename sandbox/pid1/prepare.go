@@ -1,7 +1,6 @@
 package pid1
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -33,7 +32,8 @@ var Points = []string{"root", "proc", "sys", "dev", "empty", "stage"}
 
 func prepare() (*box, error) {
 	b := &box{dir: os.Args[2], root: -1, pts: -1}
-	if err := json.Unmarshal([]byte(os.Args[1]), &b.ns); err != nil {
+	var err error
+	if b.ns, err = parseNamespaces(os.Args[1]); err != nil {
 		return nil, err
 	}
 	// Nothing that is mounted here can show on the host: a mount namespace of another

@@ -11,7 +11,10 @@
 package pid1
 
 import (
-	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
 
 	"sbx/api"
 )
@@ -51,6 +54,32 @@ type Namespaces struct {
 	Bare bool
 	// Devices shows the host's devices: --privileged.
 	Devices bool
+}
+
+// String is the form that goes into the argument vector.
+func (n Namespaces) String() string {
+	text := strconv.FormatUint(n.New, 16) + "," + strconv.FormatUint(n.Joined, 16)
+	if n.Bare {
+		text += ",bare"
+	}
+	if n.Devices {
+		text += ",devices"
+	}
+	return text
+}
+
+func parseNamespaces(text string) (Namespaces, error) {
+	var n Namespaces
+	words := strings.Split(text, ",")
+	if len(words) < 2 {
+		return n, errors.New("namespaces: not two numbers: " + text)
+	}
+	var err1, err2 error
+	n.New, err1 = strconv.ParseUint(words[0], 16, 64)
+	n.Joined, err2 = strconv.ParseUint(words[1], 16, 64)
+	n.Bare = slices.Contains(words[2:], "bare")
+	n.Devices = slices.Contains(words[2:], "devices")
+	return n, errors.Join(err1, err2)
 }
 
 // Spec is what Main builds.
@@ -97,8 +126,8 @@ type Program struct {
 // Order is what the monitor sends: a Spec, as it came, and which files come with
 // it.
 type Order struct {
-	What  json.RawMessage `json:"what"`
-	Stdio Stdio           `json:"stdio"`
+	What  []byte // Spec, encoded
+	Stdio Stdio
 }
 
 // Stdio says which of standard input, output and error come with an order. The

@@ -1,0 +1,51 @@
+package pid1
+
+import "sbx/internal/wire"
+
+// Fields implements wire.Message.
+func (s *Spec) Fields(c *wire.Coder) {
+	c.String(&s.Hostname)
+	s.Root.Fields(c)
+	wire.List(c, &s.Mounts)
+	s.Program.Fields(c)
+}
+
+// Fields implements wire.Message.
+func (r *Root) Fields(c *wire.Coder) {
+	c.String(&r.Dir)
+	c.Strings(&r.Lower)
+	c.String(&r.Upper)
+	c.String(&r.Work)
+	c.Bool(&r.Volatile)
+	c.String(&r.Host)
+	c.Strings(&r.Private)
+	c.Bool(&r.ReadOnly)
+}
+
+// Fields implements wire.Message.
+func (p *Program) Fields(c *wire.Coder) {
+	c.Strings(&p.Args)
+	c.Strings(&p.Env)
+	c.String(&p.WorkDir)
+	c.String(&p.User)
+	wire.List(c, &p.Rlimits)
+	wire.Int(c, &p.Caps)
+	c.Bool(&p.NoNewPrivs)
+	c.Bytes(&p.Seccomp)
+	c.Bool(&p.TTY)
+	c.Bool(&p.Init)
+}
+
+// Fields implements wire.Message.
+func (o *Order) Fields(c *wire.Coder) {
+	c.Bytes(&o.What)
+	o.Stdio.Fields(c)
+}
+
+// Fields implements wire.Message.
+func (s *Stdio) Fields(c *wire.Coder) {
+	c.Bool(&s.In)
+	c.Bool(&s.Out)
+	c.Bool(&s.Err)
+	s.Size.Fields(c)
+}
