@@ -37,7 +37,7 @@ func hardlink(name, to string) file {
 }
 func regular(name, body string) file { return file{name: name, body: body, mode: 0o644} }
 
-func header(f file) *tar.Header {
+func tarHeader(f file) *tar.Header {
 	h := &tar.Header{
 		Name: f.name, Linkname: f.link, Typeflag: f.typ, Mode: f.mode, Uid: f.uid, Gid: f.uid,
 		Size: int64(len(f.body)), ModTime: time.Unix(1700000000, 0), Format: tar.FormatPAX,
@@ -65,7 +65,7 @@ func pack(t testing.TB, files ...file) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range files {
-		if err := w.WriteHeader(header(f)); err != nil {
+		if err := w.WriteHeader(tarHeader(f)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(w, f.body); err != nil {

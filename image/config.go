@@ -2,7 +2,10 @@ package image
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Image is one image of the store. It is shared: do not change what it points to.
@@ -15,6 +18,43 @@ type Image struct {
 	Layers []string
 	Config Config
 	Size   int64 // bytes of all layers, uncompressed
+
+	Digest      string   // of the manifest: sha256:...
+	RepoDigests []string // HOST/NAME@DIGEST for each repository it has a name in
+
+	Architecture  string // as the configuration has it: amd64
+	Variant       string // v8
+	OS            string
+	OSVersion     string
+	Author        string
+	Comment       string
+	DockerVersion string          // that has made it
+	History       []History       // bottom first
+	DiffIDs       []digest.Digest // of the layers, bottom first
+	LayerIDs      []string        // in the store, bottom first
+	LayerSizes    []int64         // bytes, uncompressed, bottom first
+	Tagged        time.Time       // when it last got a name by Tag; zero: never
+}
+
+// Tags are the names with a tag. The other ones have a digest.
+func (img Image) Tags() []string {
+	var list []string
+	for _, name := range img.Names {
+		if !strings.Contains(name, "@") {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// History is one step in the making of an image. One that is not Empty has made
+// the next layer.
+type History struct {
+	Created   time.Time `json:"created,omitzero"`
+	CreatedBy string    `json:"created_by,omitempty"`
+	Author    string    `json:"author,omitempty"`
+	Comment   string    `json:"comment,omitempty"`
+	Empty     bool      `json:"empty_layer,omitempty"`
 }
 
 // Config is the "config" object of an image configuration: the OCI fields, and
@@ -37,23 +77,22 @@ type Config struct {
 // document is a whole image configuration, as far as it is made or used here.
 // https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md
 type document struct {
-	Created      time.Time `json:"created"`
-	Architecture string    `json:"architecture"`
-	OS           string    `json:"os"`
-	Config       Config    `json:"config"`
-	RootFS       rootFS    `json:"rootfs"`
-	History      []history `json:"history,omitempty"`
+	Created       time.Time `json:"created"`
+	Author        string    `json:"author,omitempty"`
+	DockerVersion string    `json:"docker_version,omitempty"`
+	Architecture  string    `json:"architecture"`
+	Variant       string    `json:"variant,omitempty"`
+	OS            string    `json:"os"`
+	OSVersion     string    `json:"os.version,omitempty"`
+	Comment       string    `json:"comment,omitempty"` // Docker's
+	Config        Config    `json:"config"`
+	RootFS        rootFS    `json:"rootfs"`
+	History       []History `json:"history,omitempty"`
 }
 
 type rootFS struct {
-	Type    string   `json:"type"`
-	DiffIDs []string `json:"diff_ids"`
-}
-
-type history struct {
-	Created   time.Time `json:"created"`
-	CreatedBy string    `json:"created_by,omitempty"`
-	Comment   string    `json:"comment,omitempty"`
+	Type    string          `json:"type"`
+	DiffIDs []digest.Digest `json:"diff_ids"`
 }
 
 // manifest is an OCI image manifest.

@@ -49,7 +49,7 @@ func stuckLayer(s *Store) error {
 	go func() {
 		tw := tar.NewWriter(w)
 		for _, f := range []file{regular("a", strings.Repeat("a", 1<<20)), {name: "b", size: 64 << 20, mode: 0o644}} {
-			if err := tw.WriteHeader(header(f)); err != nil {
+			if err := tw.WriteHeader(tarHeader(f)); err != nil {
 				return
 			}
 			if _, err := io.WriteString(tw, f.body); err != nil {
@@ -71,7 +71,7 @@ func importAsOne(s *Store) error {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range []file{{name: "mail", uid: 42, mode: 0o640}, {name: "mail/x", uid: 42}} {
-		if err := w.WriteHeader(header(f)); err != nil {
+		if err := w.WriteHeader(tarHeader(f)); err != nil {
 			return err
 		}
 		if f.name == "mail" {
@@ -90,7 +90,7 @@ func importAsOne(s *Store) error {
 		return err
 	}
 	_, err := s.Import(context.Background(), &b, ImportOptions{Source: "y.tar"})
-	if err == nil || !strings.HasPrefix(err.Error(), "import y.tar: open /mail/x: not a directory: ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "import y.tar: open mail: not a directory: ") {
 		return fmt.Errorf("a file as a directory: %w", err)
 	}
 	return nil
@@ -100,25 +100,29 @@ func importAsOne(s *Store) error {
 func stuckRecord(s *Store) error {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(header(dir("d"))); err != nil {
+	if err := w.WriteHeader(tarHeader(dir("d"))); err != nil {
 		return err
 	}
 	if err := w.Close(); err != nil {
 		return err
 	}
-	if _, err := s.putLayer(context.Background(), bytes.NewReader(b.Bytes())); err != nil {
-		return err
-	}
-	layer, err := s.putLayer(context.Background(), bytes.NewReader(b.Bytes()))
-	if err != nil {
-		return err
+	top := ""
+	for range 2 {
+		l, err := s.Stage(context.Background(), bytes.NewReader(b.Bytes()), StageOptions{})
+		if err != nil {
+			return err
+		}
+		if err := s.apply(l, top, nil); err != nil {
+			return err
+		}
+		top = chainID(top, l.DiffID)
 	}
 	id := digest.FromString("half").Encoded()
-	if _, err := s.store.CreateImage(id, []string{pending + id}, layer.ID, "", &storage.ImageOptions{}); err != nil {
+	if _, err := s.store.CreateImage(id, []string{pending + id}, top, "", &storage.ImageOptions{}); err != nil {
 		return err
 	}
 	fmt.Println("ready")
-	_, err = io.Copy(io.Discard, os.Stdin)
+	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
 

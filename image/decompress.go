@@ -12,14 +12,17 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// maxWindow is the largest zstd window that is accepted: the default limit of
-// zstd(1) is 128 MiB, --long=29 needs this one.
-const maxWindow = 512 << 20
+// The largest zstd windows that are accepted; the decoder takes as much memory.
+// 128 MiB is the default limit of zstd(1), --long=29 needs 512 MiB.
+const (
+	layerWindow  = 128 << 20
+	importWindow = 512 << 20
+)
 
 type format struct {
 	name  string
 	magic string
-	open  func(io.Reader) (io.Reader, func(), error)
+	open  func(r io.Reader, window uint64) (io.Reader, func(), error)
 }
 
 // formats are told apart by what they begin with, never by a file name.
@@ -28,19 +31,20 @@ type format struct {
 // if it finds them in PATH (moby GHSA-x86f-5xw2-fm2r).
 func formats() []format {
 	return []format{
-		{"gzip", "\x1f\x8b\x08", func(r io.Reader) (io.Reader, func(), error) {
+		{"gzip", "\x1f\x8b\x08", func(r io.Reader, _ uint64) (io.Reader, func(), error) {
 			z, err := gzip.NewReader(r)
 			return z, func() {}, err
 		}},
-		{"bzip2", "BZh", func(r io.Reader) (io.Reader, func(), error) {
+		{"bzip2", "BZh", func(r io.Reader, _ uint64) (io.Reader, func(), error) {
 			return bzip2.NewReader(r), func() {}, nil
 		}},
-		{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.Reader, func(), error) {
+		{"xz", "\xfd7zXZ\x00", func(r io.Reader, _ uint64) (io.Reader, func(), error) {
 			z, err := xz.NewReader(r)
 			return z, func() {}, err
 		}},
-		{"zstd", "\x28\xb5\x2f\xfd", func(r io.Reader) (io.Reader, func(), error) {
-			z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow))
+		{"zstd", "\x28\xb5\x2f\xfd", func(r io.Reader, window uint64) (io.Reader, func(), error) {
+			z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(window),
+				zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -59,32 +63,39 @@ func compression(head []byte) string {
 	return ""
 }
 
-// unpacked is a stream after decompression.
+// unpacked is a stream after decompression. Errors of the compressed data come
+// from Read, wrapped in corrupt.
 type unpacked struct {
 	io.Reader
-	format string // "" for a plain one
-	Close  func()
+	in    *bufio.Reader
+	Close func()
 }
 
-// decompress looks at the first bytes of r. Errors of the compressed data come
-// from Read, wrapped in corrupt.
-func decompress(r io.Reader) (unpacked, error) {
-	in := bufio.NewReaderSize(r, 1<<16)
+// decompress looks at the first bytes of r. A zstd window may be of the given size.
+func decompress(r io.Reader, window uint64) (*unpacked, error) {
+	in := bufio.NewReaderSize(r, blockSize)
 	head, err := in.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return unpacked{}, err
+		return nil, err
 	}
 	for _, f := range formats() {
 		if !bytes.HasPrefix(head, []byte(f.magic)) {
 			continue
 		}
-		z, done, err := f.open(in)
+		z, done, err := f.open(in, window)
 		if err != nil {
-			return unpacked{}, &corrupt{f.name, err}
+			return nil, &corrupt{f.name, err}
 		}
-		return unpacked{marked{z, f.name}, f.name, done}, nil
+		return &unpacked{marked{z, f.name}, in, done}, nil
 	}
-	return unpacked{in, "", func() {}}, nil
+	return &unpacked{in, in, func() {}}, nil
+}
+
+// drain reads what is behind the end of the compressed data, so that who computes
+// a digest of it has seen all of it.
+func (u *unpacked) drain() error {
+	_, err := io.Copy(io.Discard, u.in)
+	return err
 }
 
 // corrupt is an error in compressed data.
@@ -103,7 +114,8 @@ type marked struct {
 
 func (m marked) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
-	if err != nil && err != io.EOF {
+	var source *readError
+	if err != nil && err != io.EOF && !errors.As(err, &source) {
 		err = &corrupt{m.format, err}
 	}
 	return n, err

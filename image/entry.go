@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"sbx/api"
 )
@@ -16,12 +15,18 @@ const (
 	pathMax = 4095
 )
 
-const repack = "unpack it and pack it again: tar -C DIR -c . > NEW.tar"
+const (
+	repack   = "unpack it and pack it again: tar -C DIR -c . > NEW.tar"
+	makeRoom = "free some space, or set SBX_DATA to a directory elsewhere"
+	// distrust is the advice for a layer: whoever pulls it has not made it.
+	distrust = "this image is damaged or made to do harm: do not use it, and tell whoever publishes it"
+)
 
-// checker decides entry by entry whether an archive may be unpacked. It holds
-// the rules that the storage library does not have, or enforces by silently
-// putting the file somewhere else.
+// checker decides entry by entry whether an archive may be unpacked: what keeps a
+// computer from harm for every layer, and what is plainly right for a root file
+// system that somebody packed himself.
 type checker struct {
+	rootfs     bool
 	uids, gids idMap
 	squash     bool // one id only: ownership is not kept
 	room       room
@@ -33,69 +38,97 @@ type checker struct {
 	symlinks   map[string]struct{} // cleaned names
 }
 
-func newChecker() *checker {
-	return &checker{seed: maphash.MakeSeed(), seen: map[uint64]byte{}, symlinks: map[string]struct{}{}}
+func newChecker(rootfs bool) *checker {
+	return &checker{rootfs: rootfs, seed: maphash.MakeSeed(), seen: map[uint64]byte{}, symlinks: map[string]struct{}{}}
 }
 
-// refuse is an error about the archive as a whole; its Path is filled in by Import.
+// advice is what to do about a bad archive: what it says for one of the user's own.
+func (c *checker) advice(own string) string {
+	if c.rootfs {
+		return own
+	}
+	return distrust
+}
+
+// refuse is an error about the archive.
+func (c *checker) refuse(own, format string, args ...any) *api.Error {
+	return refuse(c.advice(own), format, args...)
+}
+
+// refuse is an error about the archive as a whole; its Path is filled in by Stage.
 func refuse(hint, format string, args ...any) *api.Error {
 	return api.Errorf("import", "", format, args...).WithHint("%s", hint)
 }
 
-// check returns nil if h may be unpacked after everything before it.
-func (c *checker) check(h *tar.Header) *api.Error {
+// check returns the cleaned name if h may be unpacked after everything before it.
+func (c *checker) check(h *tar.Header) (string, *api.Error) {
 	if err := c.count(h); err != nil {
-		return err
+		return "", err
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader {
-		return nil
+		return "", nil
 	}
 	name, err := c.name(h.Name, "entry")
 	if err != nil {
-		return err
+		return "", err
 	}
 	if name == "." && h.Typeflag != tar.TypeDir {
-		return refuse("pack a directory: tar -C DIR -c . > NEW.tar", "entry %q would replace the root directory", h.Name)
+		return "", c.refuse("pack a directory: tar -C DIR -c . > NEW.tar", "entry %q would replace the root directory", h.Name)
 	}
-	if strings.HasPrefix(path.Base(name), ".wh.") {
+	if err := c.whiteout(h, name); err != nil {
+		return "", err
+	}
+	if c.rootfs {
+		key := maphash.String(c.seed, name)
+		if _, twice := c.seen[key]; twice {
+			return "", refuse(repack, "entry %q is there twice", h.Name)
+		}
+		c.seen[key] = h.Typeflag
+	}
+	if err := c.owner(h); err != nil {
+		return "", err
+	}
+	if err := c.xattrs(h); err != nil {
+		return "", err
+	}
+	return name, c.kind(h, name)
+}
+
+// whiteout refuses names that delete files of a layer below: all where there are no
+// layers, and for a layer those of directories, which mean nothing.
+func (c *checker) whiteout(h *tar.Header, name string) *api.Error {
+	if !strings.Contains(name, whiteout) {
+		return nil
+	}
+	above, base := split(name)
+	inDir := strings.HasPrefix(above, whiteout) || strings.Contains(above, "/"+whiteout)
+	if c.rootfs && (inDir || strings.HasPrefix(base, whiteout)) {
 		return refuse("import a whole root file system, not one layer of an image",
 			"entry %q is a whiteout, which deletes a file of a layer below", h.Name)
 	}
-	// Two entries of one name are also what the storage library cannot keep a
-	// record of.
-	key := maphash.String(c.seed, name)
-	if _, twice := c.seen[key]; twice {
-		return refuse(repack, "entry %q is there twice", h.Name)
+	if inDir && !strings.HasPrefix(name, whiteoutMeta) {
+		return refuse(distrust, "entry %q is in a directory with the name of a whiteout", h.Name)
 	}
-	c.seen[key] = h.Typeflag
-	if err := c.owner(h); err != nil {
-		return err
-	}
-	if err := c.xattrs(h); err != nil {
-		return err
-	}
-	return c.kind(h, name)
+	return nil
 }
 
 func (c *checker) kind(h *tar.Header, name string) *api.Error {
 	switch h.Typeflag {
-	case tar.TypeDir:
-		if !utf8.ValidString(name) {
-			return refuse("rename the directory", "entry %q is a directory whose name is not UTF-8", h.Name)
-		}
-	case tar.TypeReg, tar.TypeFifo:
-	case tar.TypeChar, tar.TypeBlock: // the storage library skips them in a user namespace
+	case tar.TypeReg, tar.TypeDir, tar.TypeFifo, tar.TypeGNUSparse:
+	case tar.TypeChar, tar.TypeBlock: // not made: a user namespace cannot
 	case tar.TypeSymlink:
-		if h.Linkname == "" || len(h.Linkname) > pathMax {
-			return refuse(repack, "symbolic link %q has a target of %d bytes", h.Name, len(h.Linkname))
+		if h.Linkname == "" || len(h.Linkname) > pathMax || strings.Contains(h.Linkname, "\x00") {
+			return c.refuse(repack, "symbolic link %q has a target of %d bytes", h.Name, len(h.Linkname))
 		}
-		c.symlinks[name] = struct{}{}
+		if c.rootfs {
+			c.symlinks[name] = struct{}{}
+		}
 	case tar.TypeLink:
-		return c.hardLink(h, name)
-	case tar.TypeGNUSparse:
-		return refuse("pack it without --sparse, or with --format=posix", "entry %q is a GNU sparse file", h.Name)
+		if c.rootfs {
+			return c.hardLink(h, name)
+		}
 	default:
-		return refuse(repack, "entry %q is of the unknown type %q", h.Name, h.Typeflag)
+		return c.refuse(repack, "entry %q is of the unknown type %q", h.Name, h.Typeflag)
 	}
 	return nil
 }
@@ -119,28 +152,31 @@ func (c *checker) hardLink(h *tar.Header, name string) *api.Error {
 	return nil
 }
 
-// name cleans a name and refuses one that is not plainly below the root.
+// name cleans a name, "." is the root. Of a layer, an absolute name is one below the
+// root, as for Docker, and ".." may lead anywhere but out; a root file system has
+// plain names only.
 func (c *checker) name(name, what string) (string, *api.Error) {
 	clean := path.Clean(name)
+	if !c.rootfs && path.IsAbs(name) {
+		clean = path.Clean(strings.TrimLeft(name, "/"))
+	}
 	switch {
-	case name == "":
-		return "", refuse(repack, "%s without a name", what)
-	case path.IsAbs(name):
+	case name == "", strings.Contains(name, "\x00"):
+		return "", c.refuse(repack, "%s without a name", what)
+	case c.rootfs && path.IsAbs(name):
 		return "", refuse("pack it with relative names: tar -C DIR -c . > NEW.tar", "%s %q is an absolute path", what, name)
 	case len(clean) > pathMax:
-		return "", refuse(repack, "%s has a name of %d bytes, %d is the limit", what, len(clean), pathMax)
+		return "", c.refuse(repack, "%s has a name of %d bytes, %d is the limit", what, len(clean), pathMax)
+	case clean == "..", strings.HasPrefix(clean, "../"):
+		return "", c.refuse("do not trust this archive", "%s %q climbs out with \"..\"", what, name)
 	}
 	for part := range strings.SplitSeq(name, "/") {
-		if part == ".." {
+		if part == ".." && c.rootfs {
 			return "", refuse("do not trust this archive", "%s %q climbs out with \"..\"", what, name)
 		}
 		if len(part) > nameMax {
-			return "", refuse(repack, "%s has a file name of %d bytes, %d is the limit", what, len(part), nameMax)
+			return "", c.refuse(repack, "%s has a file name of %d bytes, %d is the limit", what, len(part), nameMax)
 		}
-	}
-	// The storage library adds up the sizes with io/fs, which knows no others.
-	if dir, _ := path.Split(name); !utf8.ValidString(dir) {
-		return "", refuse("rename the directory", "%s %q is in a directory whose name is not UTF-8", what, name)
 	}
 	if link := c.through(clean); link != "" {
 		return "", refuse("do not trust this archive; if it is yours, "+repack,
@@ -150,8 +186,8 @@ func (c *checker) name(name, what string) (string, *api.Error) {
 }
 
 // through returns the directory part of name that the archive made a symbolic
-// link, if there is one. The storage library would follow it, inside the root:
-// nothing escapes, but a file appears where its name does not say.
+// link, if there is one. It would be followed, inside the root: nothing escapes,
+// but a file appears where its name does not say.
 func (c *checker) through(name string) string {
 	if len(c.symlinks) == 0 {
 		return ""
@@ -181,15 +217,12 @@ func (c *checker) owner(h *tar.Header) *api.Error {
 }
 
 // xattrs refuses the ones that overlay itself reads when it is mounted with
-// userxattr: a layer could redirect or hide directories with them. trusted.* and
-// the rest of security.* cannot be set in a user namespace and are left out by
-// the storage library.
+// userxattr: a layer could redirect or hide directories with them.
 func (c *checker) xattrs(h *tar.Header) *api.Error {
-	const prefix = "SCHILY.xattr."
 	for key := range h.PAXRecords {
-		attr, ok := strings.CutPrefix(key, prefix)
+		attr, ok := strings.CutPrefix(key, xattrPrefix)
 		if ok && (strings.HasPrefix(attr, "user.overlay.") || strings.HasPrefix(attr, "user.containers.")) {
-			return refuse("pack it without: tar --xattrs-exclude='user.overlay.*' --xattrs-exclude='user.containers.*'",
+			return c.refuse("pack it without: tar --xattrs-exclude='user.overlay.*' --xattrs-exclude='user.containers.*'",
 				"entry %q has the attribute %q, which would change how overlay shows it", h.Name, attr)
 		}
 	}
@@ -205,17 +238,17 @@ func (c *checker) count(h *tar.Header) *api.Error {
 	}
 	switch {
 	case c.entries > maxEntries:
-		return refuse("import a part of it", "more than %d entries", maxEntries)
+		return c.refuse("import a part of it", "more than %d entries", maxEntries)
 	case c.headers > maxHeaders:
-		return refuse("import a part of it", "more than %s of names and attributes", human(maxHeaders))
+		return c.refuse("import a part of it", "more than %s of names and attributes", human(maxHeaders))
 	case c.room.inodes >= 0 && c.entries > c.room.inodes:
 		return refuse("delete files, or set SBX_DATA to a directory elsewhere",
 			"more entries than the file system has inodes left (%d)", c.room.inodes)
 	}
-	if h.Typeflag == tar.TypeReg {
+	if h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeGNUSparse {
 		// One at a time and compared by subtraction: a size may be near 2^63.
 		if h.Size > c.room.bytes-c.size {
-			return refuse("free some space, or set SBX_DATA to a directory elsewhere",
+			return refuse(makeRoom,
 				"entry %q of %s does not fit: %s would be left for it", h.Name, human(h.Size), human(max(0, c.room.bytes-c.size)))
 		}
 		c.size += (h.Size + block - 1) / block * block

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -9,43 +10,42 @@ import (
 	"sbx/api"
 )
 
-// longest is where a message of the storage library is cut: it may repeat names
-// from the archive.
+// longest is where a message is cut: it may repeat names from the archive.
 const longest = 400
 
-// explain makes one line of an error of the storage library.
-func explain(err error) *api.Error {
-	msg := output(err.Error())
+// explain makes one line, with advice, of an error of the kernel or of the storage
+// library. One that is explained already stays. The hint is for an error that has
+// no better one.
+func explain(err error, hint string) error {
+	var e *api.Error
+	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
 	known := []struct {
 		errno unix.Errno
 		hint  string
 	}{
 		{unix.ENOSPC, "free some space or inodes (df, df -i), or set SBX_DATA to a directory elsewhere"},
 		{unix.EDQUOT, "delete files of yours, or set SBX_DATA to a directory elsewhere"},
-		{unix.ENAMETOOLONG, repack},
-		{unix.EMLINK, repack},
+		{unix.EMFILE, "raise the limit of open files: ulimit -n"},
 		{unix.EIO, "check the disk"},
 		{unix.EROFS, "set SBX_DATA to a directory that can be written"},
 	}
 	for _, k := range known {
-		if errors.Is(err, k.errno) || strings.HasSuffix(msg, k.errno.Error()) {
-			return &api.Error{Op: "import", Msg: msg, Errno: k.errno, Hint: k.hint}
+		if errors.Is(err, k.errno) {
+			return &api.Error{Msg: short(err.Error()), Errno: k.errno, Hint: k.hint}
 		}
 	}
-	return api.Errorf("import", "", "%s", msg).WithHint("see that the archive is one of a whole root file system")
+	var errno unix.Errno
+	errors.As(err, &errno)
+	return &api.Error{Msg: short(err.Error()), Errno: errno, Hint: hint}
 }
 
-// output is what the process that unpacks has printed, if that is part of the
-// message: the error, in which an errno is text only, after lines of its log.
-func output(msg string) string {
-	if _, out, ok := strings.Cut(msg, "; output: "); ok {
-		msg = strings.TrimSuffix(strings.TrimSpace(out), ")")
-	}
+// short is one line that does nothing to a terminal.
+func short(msg string) string {
 	var lines []string
 	for line := range strings.Lines(msg) {
-		if !strings.HasPrefix(line, "time=") && !strings.HasPrefix(line, "Chown error detected") {
-			lines = append(lines, strings.TrimSpace(line))
-		}
+		lines = append(lines, strings.TrimSpace(line))
 	}
 	msg = plain(strings.Join(lines, "; "))
 	if len(msg) > longest {

@@ -3,6 +3,7 @@ package image
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -42,4 +43,24 @@ func (m idMap) size() int64 {
 		n += r[1] - r[0] + 1
 	}
 	return n
+}
+
+// readUmask reads the umask of this process, which umask(2) could only do by setting
+// another one for all threads. Linux 4.7.
+func readUmask() (uint32, error) {
+	const path = "/proc/self/status"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "Umask:"); ok {
+			mask, err := strconv.ParseUint(strings.TrimSpace(value), 8, 32)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			return uint32(mask), nil
+		}
+	}
+	return 0, fmt.Errorf("%s: no umask", path)
 }

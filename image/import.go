@@ -5,10 +5,7 @@ import (
 	"errors"
 	"io"
 
-	"go.podman.io/storage"
-
 	"sbx/api"
-	"sbx/internal/undo"
 )
 
 // ImportOptions say what becomes of an archive.
@@ -37,60 +34,26 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (im
 			return Image{}, err
 		}
 	}
-	var undo undo.Stack
-	defer func() {
-		if err != nil {
-			img, err = Image{}, about(err, undo.Close(), opts.Source)
-		}
-	}()
-	layer, err := s.putLayer(ctx, r)
-	if layer != nil {
-		undo.Add("delete layer "+layer.ID, func() error { return s.deleteLayer(layer.ID) })
-	}
+	layer, err := s.Stage(ctx, r, StageOptions{Source: opts.Source, Rootfs: true})
 	if err != nil {
 		return Image{}, err
 	}
-	return s.putImage(layer, config, name, opts)
+	n, err := describe(layer, config, opts)
+	if err != nil {
+		return Image{}, about("import", err, s.Discard(layer), opts.Source)
+	}
+	if name != "" {
+		n.Names = []string{name}
+	}
+	img, err = s.Commit(ctx, n)
+	if err != nil {
+		return Image{}, about("import", err, nil, opts.Source)
+	}
+	return img, nil
 }
 
-// deleteLayer deletes a layer that may be gone already, with the image on it.
-func (s *Store) deleteLayer(id string) error {
-	if err := s.store.DeleteLayer(id); !errors.Is(err, storage.ErrLayerUnknown) {
-		return err
-	}
-	return nil
-}
-
-// putLayer unpacks the archive into a new layer. A layer that comes with an error
-// is to be deleted.
-func (s *Store) putLayer(ctx context.Context, r io.Reader) (*storage.Layer, error) {
-	free, err := roomAt(s.graphRoot)
-	if err != nil {
-		return nil, err
-	}
-	packed := &counter{r: r}
-	plain, err := decompress(packed)
-	if err != nil {
-		return nil, (&stream{}).explain(err)
-	}
-	defer plain.Close()
-	check := newChecker()
-	check.uids, check.gids, check.squash, check.room = s.uids, s.gids, s.squash(), free
-	in := newStream(ctx, plain, packed, check)
-	layer, _, err := s.store.PutLayer("", "", nil, "", false, nil, in)
-	// What the archive is refused for ends the library's input, so that it reports
-	// an end too early, if anything.
-	if fault := in.fault(); fault != nil {
-		return layer, fault
-	}
-	if err != nil {
-		return nil, explain(err)
-	}
-	return layer, nil
-}
-
-// about puts the archive's name into an error, and what could not be undone.
-func about(err, left error, source string) error {
+// about puts what was done, and on what, into an error, and what could not be undone.
+func about(op string, err, left error, source string) error {
 	var with api.Error
 	var e *api.Error
 	switch {
@@ -99,9 +62,9 @@ func about(err, left error, source string) error {
 	case errors.As(err, &e):
 		with = *e
 	default:
-		with = *api.Wrap("import", "", err)
+		with = *api.Wrap(op, "", err)
 	}
-	with.Op, with.Path = "import", printable(source)
+	with.Op, with.Path = op, printable(source)
 	if left != nil {
 		with.Msg += "; it left something behind: " + plain(left.Error())
 	}

@@ -18,9 +18,6 @@ import (
 const inside = "SBX_TEST_IMAGE_INSIDE"
 
 func TestMain(m *testing.M) {
-	if ReexecInit() {
-		return
-	}
 	if os.Getenv(inside) == "" {
 		os.Exit(enter())
 	}

@@ -2,80 +2,97 @@ package image
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage"
+
+	"sbx/api"
 )
 
-// putImage records an image of one layer the way image/v5 does, so that a later
-// push or save finds the manifest under its digest, and the configuration.
-func (s *Store) putImage(layer *storage.Layer, config Config, name string, opts ImportOptions) (Image, error) {
+// Record is what was stored of an image.
+type Record struct {
+	Manifest  []byte
+	MediaType string        // of the manifest
+	Digest    digest.Digest // of the manifest
+	Config    []byte
+	DiffIDs   []digest.Digest // of the layers, bottom first
+}
+
+// Record reads the manifest and the configuration of an image, which are the bytes
+// they came as. The configuration's digest is the id.
+func (s *Store) Record(id string) (Record, error) {
+	r, err := s.record(id)
+	if err != nil {
+		return Record{}, api.Wrap("read image", printable(id), err).
+			WithHint("remove it (sbx rmi -f %s) and get it again", printable(id))
+	}
+	return r, nil
+}
+
+func (s *Store) record(id string) (Record, error) {
+	img, err := s.store.Image(id)
+	if err != nil {
+		return Record{}, err
+	}
+	r := Record{Digest: img.Digest, MediaType: readMetadata(img.Metadata).MediaType}
+	if r.Manifest, err = s.store.ImageBigData(img.ID, storage.ImageDigestBigDataKey); err != nil {
+		return Record{}, fmt.Errorf("manifest: %w", err)
+	}
+	conf := digest.NewDigestFromEncoded(digest.SHA256, img.ID)
+	if r.Config, err = s.store.ImageBigData(img.ID, conf.String()); err != nil {
+		return Record{}, fmt.Errorf("configuration: %w", err)
+	}
+	// A file of the store may have been damaged since.
+	if digest.FromBytes(r.Config) != conf {
+		return Record{}, errors.New("the configuration is not what was stored")
+	}
+	if r.Digest = digest.FromBytes(r.Manifest); r.Digest != img.Digest {
+		return Record{}, errors.New("the manifest is not what was stored")
+	}
+	var doc document
+	if err := json.Unmarshal(r.Config, &doc); err != nil {
+		return Record{}, fmt.Errorf("configuration: %w", err)
+	}
+	r.DiffIDs = doc.RootFS.DiffIDs
+	if r.MediaType == "" {
+		var m manifest
+		if err := json.Unmarshal(r.Manifest, &m); err != nil {
+			return Record{}, fmt.Errorf("manifest: %w", err)
+		}
+		r.MediaType = m.MediaType
+	}
+	return r, nil
+}
+
+// describe makes the documents of an image of one layer.
+func describe(layer *Staged, config Config, opts ImportOptions) (New, error) {
 	now := time.Now().UTC()
-	doc := document{
+	conf, err := json.Marshal(document{
 		Created:      now,
 		Architecture: runtime.GOARCH,
 		OS:           runtime.GOOS,
 		Config:       config,
-		RootFS:       rootFS{Type: "layers", DiffIDs: []string{layer.UncompressedDigest.String()}},
-		History:      []history{{Created: now, CreatedBy: "sbx import " + opts.Source, Comment: opts.Message}},
-	}
-	conf, err := json.Marshal(doc)
+		RootFS:       rootFS{Type: "layers", DiffIDs: []digest.Digest{layer.DiffID}},
+		History:      []History{{Created: now, CreatedBy: "sbx import " + opts.Source, Comment: opts.Message}},
+	})
 	if err != nil {
-		return Image{}, err
+		return New{}, err
 	}
-	confDigest := digest.FromBytes(conf)
 	man, err := json.Marshal(manifest{
 		SchemaVersion: 2,
 		MediaType:     mediaManifest,
-		Config:        descriptor{mediaConfig, confDigest.String(), int64(len(conf))},
-		Layers:        []descriptor{{mediaLayer, layer.UncompressedDigest.String(), layer.UncompressedSize}},
+		Config:        descriptor{mediaConfig, digest.FromBytes(conf).String(), int64(len(conf))},
+		Layers:        []descriptor{{mediaLayer, layer.DiffID.String(), layer.Size}},
 	})
 	if err != nil {
-		return Image{}, err
+		return New{}, err
 	}
-	manDigest := digest.FromBytes(man)
-	id := confDigest.Encoded()
-	return s.commit(id, layer.ID, name, &storage.ImageOptions{
-		CreationDate: now,
-		Digest:       manDigest,
-		Metadata:     "{}",
-		BigData: []storage.ImageBigDataOption{
-			{Key: confDigest.String(), Data: conf, Digest: confDigest},
-			{Key: storage.ImageDigestManifestBigDataNamePrefix + "-" + manDigest.String(), Data: man, Digest: manDigest},
-			{Key: storage.ImageDigestBigDataKey, Data: man, Digest: manDigest},
-		},
-	})
-}
-
-// commit makes the image under a name that Open removes, because its parts are
-// written one after the other. Giving it the real name is one write, which takes
-// the name from another image as well.
-func (s *Store) commit(id, layer, name string, opts *storage.ImageOptions) (img Image, err error) {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if _, err := s.store.CreateImage(id, []string{pending + id}, layer, "", opts); err != nil {
-		return Image{}, explain(err)
-	}
-	var names []string
-	if name != "" {
-		names = []string{name}
-	}
-	err = s.store.SetNames(id, names)
-	if err == nil {
-		var ix *index
-		if ix, err = s.reindex(); err == nil {
-			e := ix.byID[id]
-			if e.broken == nil {
-				return e.Image, nil
-			}
-			err = e.broken
-		}
-	}
-	if _, err2 := s.store.DeleteImage(id, true); err2 != nil {
-		return Image{}, fmt.Errorf("%w; and the unfinished image %s stays: %w", err, id, err2)
-	}
-	return Image{}, explain(err)
+	return New{
+		Manifest: man, MediaType: mediaManifest, Config: conf,
+		DiffIDs: []digest.Digest{layer.DiffID}, Layers: []*Staged{layer},
+	}, nil
 }

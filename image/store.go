@@ -26,9 +26,13 @@ type Store struct {
 	graphRoot  string
 	store      storage.Store
 	uids, gids idMap
+	umask      uint32 // of this process
 
 	write sync.Mutex            // one record is made, and the index replaced, at a time
 	index atomic.Pointer[index] // nil until it is first needed
+
+	removing map[string]bool // ids of images that are on their way out; guarded by write
+	disk     diskSizes
 }
 
 // Open opens the store at graphRoot, or makes a new one, and removes what an
@@ -42,11 +46,14 @@ type Store struct {
 // Overlay mounts in a user namespace need Linux 5.11.
 func Open(graphRoot, runRoot string) (_ *Store, err error) {
 	const op = "open image store"
-	s := &Store{graphRoot: graphRoot}
+	s := &Store{graphRoot: graphRoot, removing: map[string]bool{}}
 	if s.uids, err = readIDMap("/proc/self/uid_map"); err != nil {
 		return nil, api.Wrap(op, graphRoot, err)
 	}
 	if s.gids, err = readIDMap("/proc/self/gid_map"); err != nil {
+		return nil, api.Wrap(op, graphRoot, err)
+	}
+	if s.umask, err = readUmask(); err != nil {
 		return nil, api.Wrap(op, graphRoot, err)
 	}
 	for _, dir := range []string{graphRoot, runRoot} {
@@ -65,7 +72,7 @@ func Open(graphRoot, runRoot string) (_ *Store, err error) {
 		return nil, noOverlay(graphRoot, runHome)
 	}
 	if s.store, err = getStore(s.options(runRoot)); err != nil {
-		return nil, api.Wrap(op, graphRoot, err)
+		return nil, api.Wrap(op, graphRoot, err).WithHint("if it is damaged: sbx system reset removes all images and sandboxes")
 	}
 	if err := s.sweep(); err != nil {
 		return nil, api.Wrap(op, graphRoot, fmt.Errorf("remove unfinished images: %w", err))
@@ -79,8 +86,9 @@ func (s *Store) options(runRoot string) storage.StoreOptions {
 		RunRoot:         runRoot,
 		GraphDriverName: "overlay",
 		GraphDriverOptions: []string{
-			// The layer's files reach the disk before the record that names them.
-			"overlay.sync=filesystem",
+			// The default: Commit sees to it, once, that the files of all layers reach
+			// the disk before the record that names them.
+			"overlay.sync=none",
 			// The bind mount of the store onto itself is for mounts the library
 			// makes. It makes none here.
 			"overlay.skip_mount_home=true",

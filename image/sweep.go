@@ -1,15 +1,23 @@
 package image
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"go.podman.io/storage"
 )
 
-// sweep removes what a killed process left: images that were not completed, and
-// layers that no image and no container uses. The library removes the layers that
-// were not complete, and its temporary directories, when it opens the store.
+// sweep removes what a killed process left: layers that were being unpacked, images
+// that were not completed, and layers that no image and no container uses. The
+// library removes the layers that were not complete, and its temporary directories,
+// when it opens the store.
 func (s *Store) sweep() error {
+	if err := s.deleteStaged(); err != nil {
+		return err
+	}
 	images, err := s.store.Images()
 	if err != nil {
 		return err
@@ -34,7 +42,43 @@ func (s *Store) sweep() error {
 	for _, c := range containers {
 		used[c.LayerID] = true
 	}
-	return s.deleteUnused(used)
+	if err := s.deleteUnused(used); err != nil {
+		return err
+	}
+	return s.deleteSplits()
+}
+
+// deleteStaged deletes layers that were being unpacked. Nobody else is at it: the
+// store is one process's.
+func (s *Store) deleteStaged() error {
+	dir := filepath.Join(s.graphRoot, "overlay", "staging")
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range list {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// deleteSplits deletes tar-split's data of layers that are not there.
+func (s *Store) deleteSplits() error {
+	layers, err := s.store.Layers()
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, l := range layers {
+		known[s.splitPath(l.ID)] = true
+	}
+	files, err := filepath.Glob(s.splitPath("*"))
+	for _, path := range files {
+		if !known[path] {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	return err
 }
 
 // deleteUnused deletes the layers that are not used and have no used layer above.

@@ -124,3 +124,13 @@ func (d Dirs) StorageRun() string { return filepath.Join(d.Run, "storage") }
 
 // Monitor is the socket of a sandbox's monitor.
 func (d Dirs) Monitor(id string) string { return filepath.Join(d.Run, id, "monitor.sock") }
+
+// RunOf is the runtime directory of a sandbox.
+func (d Dirs) RunOf(id string) string { return filepath.Join(d.Run, id) }
+
+// Networks holds a file for each network.
+func (d Dirs) Networks() string { return filepath.Join(d.Data, "networks") }
+
+// Switch is the network namespace with the bridges, as it is found from inside the
+// supervisor's mount namespace.
+func (d Dirs) Switch() string { return filepath.Join(d.Run, "switch", "netns") }
