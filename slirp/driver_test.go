@@ -7,10 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
-	"github.com/rootless-containers/rootlesskit/v3/pkg/messages"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,8 +22,7 @@ func TestChoose(t *testing.T) {
 		"pasta slirp4netns ip nsenter": Pasta,
 		"pasta":                        Pasta,
 		"slirp4netns ip nsenter":       Slirp4netns,
-		"slirp4netns nsenter":          None,
-		"slirp4netns ip":               None,
+		"slirp4netns":                  Slirp4netns,
 		"ip nsenter":                   None,
 		"":                             None,
 	} {
@@ -44,6 +46,39 @@ func fakePasta(t *testing.T, script string) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
+}
+
+// daemonPasta puts one in the place of pasta that does nothing, in the background.
+func daemonPasta(t *testing.T) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, Pasta)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	t.Setenv(asDaemon, "1")
+}
+
+// lockedBuffer is a log that may be read meanwhile.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 const thisNetns = "/proc/self/ns/net"
@@ -90,12 +125,14 @@ func TestNoWayOutIsNoError(t *testing.T) {
 
 func TestPastaIsToldEverything(t *testing.T) {
 	fakePasta(t, `
+args=$*
 while [ $# -gt 0 ]; do
 	[ "$1" = --pid ] && file=$2
 	[ "$1" = --userns ] && userns=$2
 	shift
 done
 echo $$ > "$file"
+printf '%s' "$args" > "$file.args"
 [ "$userns" = /proc/1234/ns/user ]
 `)
 	run := t.TempDir()
@@ -104,7 +141,7 @@ echo $$ > "$file"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if msg.Dev != Device || msg.IP != Address || !slices.Equal(msg.DNS, []string{DNS}) {
+	if msg.Dev != Device || msg.IP != Address {
 		t.Errorf("message %+v", msg)
 	}
 	o, err := ReadOutlet(run)
@@ -114,6 +151,15 @@ echo $$ > "$file"
 	if err := stop(); err != nil { // the script has ended long ago
 		t.Error(err)
 	}
+	args, err := os.ReadFile(filepath.Join(run, "pasta.pid.args"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--no-map-gw", "--mtu 65520", "--tcp-ports none", "--udp-ns none", "--address fd00::100", "--netns " + thisNetns} {
+		if !strings.Contains(string(args)+" ", want+" ") {
+			t.Errorf("pasta %s\nwithout %s", args, want)
+		}
+	}
 	if left, _ := filepath.Glob(filepath.Join(run, "*.pid")); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
@@ -122,39 +168,211 @@ echo $$ > "$file"
 // A pasta that still serves this namespace is left alone; one that serves
 // another is replaced.
 func TestReconnect(t *testing.T) {
+	daemonPasta(t)
+	for serves, kept := range map[string]bool{thisNetns: true, "/proc/self/ns/mnt": false} { // just another number
+		run := t.TempDir()
+		p := &pasta{bin: Pasta, run: run}
+		if _, err := p.start(t.Context(), os.Getpid(), serves); err != nil {
+			t.Fatal(err)
+		}
+		r, err := openRecord(run, serves)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.finish(Outlet{Driver: Pasta}); err != nil {
+			t.Fatal(err)
+		}
+		before, err := readPid(p.pidFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop, err := New(run, io.Discard).Reconnect(os.Getpid(), thisNetns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, err := ReadOutlet(run); err != nil || o.Driver != Pasta {
+			t.Errorf("%+v %v", o, err)
+		}
+		if after, err := readPid(p.pidFile()); err != nil || (after == before) != kept {
+			t.Errorf("it was %d, it is %d, %v", before, after, err)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if p.adopt() != nil {
+			t.Error("pasta is left")
+		}
+	}
+}
+
+// One that dies is started again, and that is said once for each death.
+func TestDeadPastaIsReplaced(t *testing.T) {
+	daemonPasta(t)
 	run := t.TempDir()
-	d := &Driver{run: run, log: os.Stderr, name: Pasta, inner: &pasta{bin: "false", run: run}}
+	var log lockedBuffer
+	_, stop, err := New(run, &log).ConfigureNetwork(os.Getpid(), run, thisNetns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadOutlet(run); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(run, "pasta.pid")
-	cmd := stand(t, file, "pasta", "--pid", file)
-	r, err := openRecord(run, thisNetns)
+	last, err := readPid(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.finish(Outlet{Driver: Pasta}); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := unix.Kill(last, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if pid, err := readPid(file); err == nil && pid != last && isHelper(pid, Pasta, file) {
+				last = pid
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("it was not started again")
+			}
+		}
+		if o, err := ReadOutlet(run); err != nil || o.Driver != Pasta {
+			t.Errorf("outlet %+v %v", o, err)
+		}
 	}
-	if _, err := d.Reconnect(os.Getpid(), thisNetns); err != nil {
-		t.Fatal(err)
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
-	if !(&pasta{run: run}).running() {
-		t.Fatal("the pasta of this namespace was ended")
+	if isHelper(last, Pasta, file) {
+		t.Error("pasta is left")
 	}
-	r, err = openRecord(run, "/proc/self/ns/mnt") // just another number
+	if n := strings.Count(log.String(), "has ended"); n != 2 {
+		t.Errorf("two deaths were told %d times: %q", n, log.String())
+	}
+}
+
+// What could not be started is tried again when the network of the host changes.
+func TestTriesAgainWhenTheHostChanges(t *testing.T) {
+	if os.Getenv(ownNetwork) == "" {
+		t.Skip("needs a network namespace")
+	}
+	flag := filepath.Join(t.TempDir(), "flag")
+	fakePasta(t, "test -e "+flag+" || { echo 'no external interface' >&2; exit 1; }\n")
+	run := t.TempDir()
+	var log lockedBuffer
+	_, stop, err := New(run, &log).ConfigureNetwork(os.Getpid(), run, thisNetns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.finish(Outlet{Driver: Pasta}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Reconnect(os.Getpid(), thisNetns); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err == nil {
-		t.Error("the pasta of another namespace ended by itself")
-	}
-	// The new one could not be had: false is not pasta.
 	if o, err := ReadOutlet(run); err != nil || o.Driver != None {
-		t.Errorf("outlet %+v %v", o, err)
+		t.Fatalf("%+v %v", o, err)
+	}
+	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := netlink.ParseAddr("192.0.2.9/32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = netlink.AddrDel(lo, addr) })
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		o, err := ReadOutlet(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Driver == Pasta {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v; log %s", o, log.String())
+		}
+		// Until the subscription is there, a change goes unnoticed.
+		_ = netlink.AddrDel(lo, addr)
+		_ = netlink.AddrAdd(lo, addr)
+		time.Sleep(settle)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSlirp4netnsThatFails(t *testing.T) {
+	dir := t.TempDir()
+	for name, script := range map[string]string{
+		"fails":       "echo 'no such luck' >&2; exit 1\n",
+		"is no slirp": "exit 0\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, Slirp4netns), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir+":/usr/bin:/bin")
+		run := t.TempDir()
+		d := &Driver{run: run, log: io.Discard, name: Slirp4netns, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns)}}
+		_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := ReadOutlet(run)
+		if err != nil || o.Driver != None || name == "fails" && !strings.Contains(o.Reason, "no such luck") {
+			t.Errorf("%s: %+v %v", name, o, err)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// It ends with us, and is started again when it dies.
+func TestSlirp4netnsLives(t *testing.T) {
+	dir := t.TempDir()
+	count := filepath.Join(dir, "count")
+	script := "#!/bin/sh\necho $$ >>" + count + "\necho >&3\nexec 3>&-\nread end <&4\n"
+	if err := os.WriteFile(filepath.Join(dir, Slirp4netns), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run := t.TempDir()
+	var log lockedBuffer
+	d := &Driver{run: run, log: &log, name: Slirp4netns, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns)}}
+	_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := ReadOutlet(run); err != nil || o.Driver != Slirp4netns {
+		t.Fatalf("%+v %v", o, err)
+	}
+	pids := func() []string {
+		text, err := os.ReadFile(count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(text))
+	}
+	pid, err := strconv.Atoi(pids()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); len(pids()) < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it was not started again")
+		}
+	}
+	if o, err := ReadOutlet(run); err != nil || o.Driver != Slirp4netns {
+		t.Errorf("%+v %v", o, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if last := pids()[1]; unix.Access("/proc/"+last, unix.F_OK) == nil {
+		t.Errorf("process %s is left", last)
 	}
 }
 
@@ -215,21 +433,5 @@ func TestStopDuringStart(t *testing.T) {
 	}
 	if o, err := ReadOutlet(run); err != nil || o.Driver != None {
 		t.Errorf("%+v %v", o, err)
-	}
-}
-
-func TestChildDriver(t *testing.T) {
-	if NewChildDriver(Pasta) != nil || NewChildDriver(None) != nil {
-		t.Error("pasta needs no help from inside")
-	}
-	d := NewChildDriver(Slirp4netns)
-	for device, configured := range map[string]bool{Device: false, "": true} {
-		got, err := d.ConfigureNetworkChild(&messages.ParentInitNetworkDriverCompleted{Dev: device}, "")
-		if err != nil || got != device {
-			t.Errorf("%q: %q %v", device, got, err)
-		}
-		if info, err := d.ChildDriverInfo(); err != nil || info.ConfiguresInterface != configured {
-			t.Errorf("%q: %+v %v", device, info, err)
-		}
 	}
 }

@@ -7,19 +7,67 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// The test binary called pasta does nothing until its input ends.
+const (
+	asDaemon   = "SBX_TEST_PASTA"         // makes the test binary called pasta fork
+	ownNetwork = "SBX_TEST_SLIRP_NETWORK" // says that the network is the tests' own
+)
+
+// TestMain runs the tests in a network namespace of their own where that can be
+// had. The test binary called pasta does nothing until its input ends.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == Pasta {
+	switch {
+	case filepath.Base(os.Args[0]) == Pasta && os.Getenv(asDaemon) != "":
+		os.Exit(pretendPasta())
+	case filepath.Base(os.Args[0]) == Pasta:
 		buf := make([]byte, 1)
 		_, _ = os.Stdin.Read(buf)
 		os.Exit(0)
+	case os.Getenv(ownNetwork) == "":
+		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.Env = append(os.Environ(), ownNetwork+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		if cmd.Start() == nil {
+			_ = cmd.Wait()
+			os.Exit(cmd.ProcessState.ExitCode())
+		}
 	}
 	os.Exit(m.Run())
+}
+
+// pretendPasta leaves a process behind with the same command line.
+func pretendPasta() int {
+	file := os.Args[slices.Index(os.Args, "--pid")+1]
+	if os.Getenv(asDaemon) != "1" {
+		if os.WriteFile(file+".new", fmt.Appendln(nil, os.Getpid()), 0o600) != nil || os.Rename(file+".new", file) != nil {
+			return 1
+		}
+		time.Sleep(time.Minute)
+		return 0
+	}
+	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: os.Args, SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
+	cmd.Env = append(os.Environ(), asDaemon+"=2")
+	if cmd.Start() != nil {
+		return 1
+	}
+	for range 1000 {
+		if pid, err := readPid(file); err == nil && pid == cmd.Process.Pid {
+			return 0
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return 1
 }
 
 // stand starts a process with the arguments and writes its pid to file.
@@ -50,7 +98,7 @@ func TestKillByPidFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pasta.pid")
 	cmd := stand(t, file, "/usr/bin/pasta.avx2", "--pid", file)
 	p := &pasta{run: filepath.Dir(file)}
-	if !p.running() {
+	if p.adopt() == nil {
 		t.Error("not seen running")
 	}
 	if err := killByPidFile(file, Pasta); err != nil {
@@ -63,7 +111,7 @@ func TestKillByPidFile(t *testing.T) {
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("pid file: %v", err)
 	}
-	if p.running() {
+	if p.adopt() != nil {
 		t.Error("still seen running")
 	}
 	if err := killByPidFile(file, Pasta); err != nil {

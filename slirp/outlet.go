@@ -16,7 +16,7 @@ const (
 	Address = "10.0.2.100"
 	Netmask = 24
 	Gateway = "10.0.2.2"
-	DNS     = "10.0.2.3" // answered by the resolver of the host
+	DNS     = "10.0.2.3" // slirp4netns has the resolver of the host there; not for sandboxes
 	MTU     = 65520
 
 	Address6 = "fd00::100"

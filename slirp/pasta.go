@@ -5,67 +5,78 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/rootless-containers/rootlesskit/v3/pkg/api"
-	"github.com/rootless-containers/rootlesskit/v3/pkg/messages"
+	"golang.org/x/sys/unix"
+
+	"sbx/internal/sys"
 )
 
-// pasta is a network.ParentDriver. The one of rootlesskit leaves its pasta
-// behind when the namespace goes; this one knows the pid.
+// pasta is the helper. The driver of rootlesskit leaves its pasta behind when the
+// namespace goes; this one knows the pid.
 type pasta struct {
 	bin string
 	run string // sbx's runtime directory
 }
 
-// pastaStart bounds how long pasta may take to configure the namespace. It is
-// done in ten to thirty milliseconds.
-const pastaStart = 10 * time.Second
+// startTimeout bounds how long a helper may take to configure the namespace.
+// Pasta is done in ten to thirty milliseconds.
+const startTimeout = 10 * time.Second
 
-func (p *pasta) Info(context.Context) (*api.NetworkDriverInfo, error) {
-	return &api.NetworkDriverInfo{
-		Driver:  Pasta,
-		ChildIP: net.ParseIP(Address),
-		DNS:     []net.IP{net.ParseIP(DNS)},
-		IPv6:    true,
-	}, nil
-}
-
-func (p *pasta) MTU() int { return MTU }
-
-// ConfigureNetwork implements network.ParentDriver; see start.
-func (p *pasta) ConfigureNetwork(childPID int, _, netns string) (*messages.ParentInitNetworkDriverCompleted, func() error, error) {
-	if err := p.start(context.Background(), childPID, netns); err != nil {
-		return nil, nil, err
-	}
-	return p.message(), p.stop, nil
-}
-
-func (p *pasta) message() *messages.ParentInitNetworkDriverCompleted {
-	return &messages.ParentInitNetworkDriverCompleted{
-		Dev: Device, MTU: MTU, IP: Address, Netmask: Netmask, Gateway: Gateway, DNS: []string{DNS},
-	}
-}
-
-// start starts pasta for the namespace at netns, which childPID's user namespace
-// owns, and returns when the interface is configured.
-func (p *pasta) start(ctx context.Context, childPID int, netns string) error {
+// start leaves pasta behind, as a daemon. It stays in the foreground until
+// everything is configured.
+func (p *pasta) start(ctx context.Context, pid int, netns string) (<-chan struct{}, error) {
 	if err := p.stop(); err != nil {
-		return err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, p.bin, pastaArgs(p.pidFile(), childPID, netns)...)
-	// It stays in the foreground until everything is configured, then forks.
+	cmd := exec.CommandContext(ctx, p.bin, pastaArgs(p.pidFile(), pid, netns)...)
+	// Killed between its fork and the writing of the pid file it would leave
+	// somebody behind whom nobody knows: at the end of ctx it has a second to finish.
+	cmd.Cancel = func() error { return nil }
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("%s: %w: %s", p.bin, err, complaint(out))
+		return nil, fmt.Errorf("%s: %w: %s", p.bin, err, complaint(out))
 	}
-	return nil
+	ended := p.adopt()
+	if ended == nil {
+		gone := make(chan struct{})
+		close(gone)
+		ended = gone
+	}
+	return ended, nil
+}
+
+// adopt watches the pasta of this runtime directory.
+func (p *pasta) adopt() <-chan struct{} {
+	pid, err := readPid(p.pidFile())
+	if err != nil {
+		return nil
+	}
+	pidfd, err := sys.Pidfd(pid)
+	if err != nil {
+		return nil
+	}
+	if !isHelper(pid, Pasta, p.pidFile()) {
+		pidfd.Close()
+		return nil
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer pidfd.Close()
+		fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+		for {
+			if n, err := unix.Poll(fds, -1); n > 0 || err != nil && err != unix.EINTR {
+				return
+			}
+		}
+	}()
+	return ended
 }
 
 // stop ends the pasta of this runtime directory, a forgotten one included.
@@ -82,8 +93,10 @@ func pastaArgs(pidFile string, childPID int, netns string) []string {
 		"--ns-ifname", Device,
 		"--mtu", strconv.Itoa(MTU),
 		"--config-net",
-		"--address", Address, "--netmask", strconv.Itoa(Netmask), "--gateway", Gateway, "--dns-forward", DNS,
-		"--address", Address6, "--gateway", Gateway6, "--dns-forward", DNS6,
+		"--address", Address, "--netmask", strconv.Itoa(Netmask), "--gateway", Gateway,
+		"--address", Address6, "--gateway", Gateway6,
+		// Names are answered elsewhere, and addresses given: nobody has to ask.
+		"--no-dhcp", "--no-dhcpv6", "--no-ra",
 		// Nothing inside reaches the loopback interface of the host, by the
 		// gateway's address or by a forwarded port, nor the other way round.
 		"--no-map-gw", "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
@@ -102,10 +115,4 @@ func complaint(out []byte) string {
 		}
 	}
 	return strings.Join(lines, "; ")
-}
-
-// running says whether the pasta of this runtime directory is alive.
-func (p *pasta) running() bool {
-	pid, err := readPid(p.pidFile())
-	return err == nil && isHelper(pid, Pasta, p.pidFile())
 }

@@ -1,0 +1,57 @@
+package network
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sbx/api"
+)
+
+// settings of the switch. The bridges, made later, inherit those of "default".
+// The first one resets others.
+var settings = []struct{ name, value string }{
+	{"ipv4/ip_forward", "1"},
+	// A packet comes in where an answer to it would go out.
+	{"ipv4/conf/all/rp_filter", "1"}, {"ipv4/conf/default/rp_filter", "1"},
+	// Nobody asks by ARP for the addresses of other networks.
+	{"ipv4/conf/all/arp_ignore", "1"},
+	{"ipv4/conf/all/send_redirects", "0"}, {"ipv4/conf/default/send_redirects", "0"},
+	{"ipv4/conf/all/accept_redirects", "0"}, {"ipv4/conf/default/accept_redirects", "0"},
+	{"ipv4/conf/all/accept_source_route", "0"},
+	{"ipv6/conf/all/forwarding", "1"},
+	{"ipv6/conf/default/accept_ra", "0"},
+	{"ipv6/conf/all/accept_redirects", "0"}, {"ipv6/conf/default/accept_redirects", "0"},
+	// With br_netfilter, on unless switched off: frames are no packets.
+	{"bridge/bridge-nf-call-arptables", "0"}, {"bridge/bridge-nf-call-iptables", "0"}, {"bridge/bridge-nf-call-ip6tables", "0"},
+}
+
+const procNet = "/proc/sys/net"
+
+// writeSettings needs to be called in the switch: whose settings these files are
+// depends on who looks.
+func writeSettings() error {
+	for _, s := range settings {
+		file := filepath.Join(procNet, s.name)
+		err := os.WriteFile(file, []byte(s.value), 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the kernel lacks IPv6, or br_netfilter
+		}
+		if err == nil {
+			continue
+		}
+		// In some containers /proc/sys cannot be written to.
+		if now, readErr := os.ReadFile(file); readErr != nil || strings.TrimSpace(string(now)) != s.value {
+			return api.Wrap("set up the switch", "", err).WithHint("bridges need a writable /proc/sys/net; --network none and host work without")
+		}
+	}
+	return nil
+}
+
+// hasIPv6 says whether the kernel does IPv6 at all.
+func hasIPv6() bool {
+	_, err := os.Stat(filepath.Join(procNet, "ipv6"))
+	return err == nil
+}
