@@ -244,7 +244,12 @@ func (c *Conn) Recv() (*Packet, error) {
 }
 
 // TryRecv is Recv without waiting: EAGAIN means that nothing is queued.
-func (c *Conn) TryRecv() (*Packet, error) {
+func (c *Conn) TryRecv() (*Packet, error) { return c.now(unix.MSG_CMSG_CLOEXEC) }
+
+// Peek is TryRecv that leaves the packet, and its files, to the next reader.
+func (c *Conn) Peek() (*Packet, error) { return c.now(unix.MSG_CMSG_CLOEXEC | unix.MSG_PEEK) }
+
+func (c *Conn) now(how int) (*Packet, error) {
 	buf := receiving.Get().(*buffer)
 	defer receiving.Put(buf)
 	var p *Packet
@@ -253,7 +258,7 @@ func (c *Conn) TryRecv() (*Packet, error) {
 		var n, oobn, flags int
 		err = unix.EINTR
 		for err == unix.EINTR || err == unix.ECONNRESET { // as in Recv
-			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf.msg[:], buf.oob[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+			n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf.msg[:], buf.oob[:], how|unix.MSG_DONTWAIT)
 		}
 		if err == nil {
 			p, err = parse(buf.msg[:n], buf.oob[:oobn], flags)

@@ -69,6 +69,7 @@ func (s *Spec) Fields(c *wire.Coder) {
 	c.Map(&s.Labels)
 	s.Process.Fields(c)
 	s.Isolation.Fields(c)
+	s.Net.Fields(c)
 	wire.List(c, &s.Mounts)
 	s.Lifecycle.Fields(c)
 	s.Caller.Fields(c)
@@ -107,6 +108,39 @@ func (i *Isolation) Fields(c *wire.Coder) {
 	c.String(&i.Seccomp)
 	c.Bool(&i.Privileged)
 	c.Bool(&i.ReadOnly)
+}
+
+// Fields implements wire.Message.
+func (n *Net) Fields(c *wire.Coder) {
+	wire.List(c, &n.Endpoints)
+	c.Bool(&n.Nowhere)
+	wire.List(c, &n.Ports)
+	c.Bool(&n.PublishAll)
+	c.Bool(&n.HostLoopback)
+	c.Strings(&n.Expose)
+	c.Strings(&n.DNS)
+	c.Strings(&n.DNSSearch)
+	c.Strings(&n.DNSOptions)
+	c.Strings(&n.AddHosts)
+}
+
+// Fields implements wire.Message.
+func (a *Attachment) Fields(c *wire.Coder) {
+	c.String(&a.Network)
+	c.Strings(&a.Aliases)
+	c.String(&a.IP)
+	c.String(&a.IP6)
+	c.String(&a.MAC)
+	c.String(&a.Ifname)
+}
+
+// Fields implements wire.Message.
+func (p *Port) Fields(c *wire.Coder) {
+	c.String(&p.Host)
+	wire.Int(c, &p.HostPort)
+	wire.Int(c, &p.HostLast)
+	wire.Int(c, &p.Port)
+	c.String(&p.Proto)
 }
 
 // Fields implements wire.Message.

@@ -191,6 +191,7 @@ type Inspect struct {
 	Names  []string `json:"names"`
 	Format string   `json:"format,omitempty"`
 	Size   bool     `json:"size,omitempty"`
+	Type   string   `json:"type,omitempty"` // "container"; empty: images too, where no sandbox has the name
 }
 
 // Name is a sandbox's name, id, or a prefix of its id that fits no other.

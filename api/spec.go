@@ -28,8 +28,9 @@ type Rlimit struct {
 }
 
 // Isolation says which kernel facilities separate the sandbox from the host.
-// Namespace modes are "" (private), "host" or "container:NAME"; Network is
-// "none" or "host".
+// Namespace modes are "" (private), "host" or "container:NAME". Network is one of
+// these, "none", "bridge" (also ""; on which networks is in Net), or "pasta" or
+// "slirp4netns", a way out that is shared with nobody.
 type Isolation struct {
 	Network         string   `json:"network,omitempty"`
 	PID             string   `json:"pid,omitempty"`
@@ -84,6 +85,7 @@ type Spec struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	Process   Process           `json:"process"`
 	Isolation Isolation         `json:"isolation"`
+	Net       Net               `json:"net,omitzero"`
 	Mounts    []Mount           `json:"mounts,omitempty"`
 	Lifecycle Lifecycle         `json:"lifecycle"`
 	Caller    Caller            `json:"caller"`
@@ -131,6 +133,11 @@ type Sandbox struct {
 	Config Config `json:"config"`
 	Status Status `json:"status"`
 	Dir    string `json:"dir"` // sandboxes/<id> on the host
+	// What it has of the network while it runs: the networks that it is on, the
+	// first one with the default route, and its ports with the host's ports that
+	// were chosen for them.
+	Networks  []Joined `json:"networks,omitempty"`
+	Published []Port   `json:"published,omitempty"`
 }
 
 // ExecSpec is a program to start in a running sandbox.

@@ -88,3 +88,23 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s differs; got:\n%s", path, got)
 	}
 }
+
+func inspectBoxes(boxes []api.Sandbox, format string) (string, error) {
+	return inspectAll(boxes, false, format)
+}
+
+func inspectSize(boxes []api.Sandbox, format string) (string, error) {
+	return inspectAll(boxes, true, format)
+}
+
+func inspectAll(boxes []api.Sandbox, size bool, format string) (string, error) {
+	var objects []Object
+	for _, box := range boxes {
+		o, err := Inspected(box, size)
+		if err != nil {
+			return "", err
+		}
+		objects = append(objects, o)
+	}
+	return Inspect(objects, format)
+}

@@ -51,31 +51,34 @@ type state struct {
 }
 
 type hostConfig struct {
-	Binds          []string
-	LogConfig      logConfig
-	NetworkMode    string
-	PortBindings   map[string][]portBinding
-	RestartPolicy  restartPolicy
-	AutoRemove     bool
-	CapAdd         []string
-	CapDrop        []string
-	IpcMode        string
-	PidMode        string
-	Privileged     bool
-	ReadonlyRootfs bool
-	SecurityOpt    []string
-	Tmpfs          map[string]string `json:",omitempty"`
-	UTSMode        string
-	Init           *bool `json:",omitempty"`
-	Ulimits        []ulimit
+	Binds           []string
+	LogConfig       logConfig
+	NetworkMode     string
+	PortBindings    map[string][]portBinding
+	PublishAllPorts bool
+	RestartPolicy   restartPolicy
+	AutoRemove      bool
+	CapAdd          []string
+	CapDrop         []string
+	Dns             []string
+	DnsOptions      []string
+	DnsSearch       []string
+	ExtraHosts      []string
+	IpcMode         string
+	PidMode         string
+	Privileged      bool
+	ReadonlyRootfs  bool
+	SecurityOpt     []string
+	Tmpfs           map[string]string `json:",omitempty"`
+	UTSMode         string
+	Init            *bool `json:",omitempty"`
+	Ulimits         []ulimit
 }
 
 type logConfig struct {
 	Type   string
 	Config map[string]string
 }
-
-type portBinding struct{ HostIP, HostPort string }
 
 type restartPolicy struct {
 	Name              string
@@ -109,6 +112,7 @@ type config struct {
 	AttachStdin  bool
 	AttachStdout bool
 	AttachStderr bool
+	ExposedPorts map[string]struct{} `json:",omitempty"`
 	Tty          bool
 	OpenStdin    bool
 	StdinOnce    bool
@@ -121,18 +125,4 @@ type config struct {
 	Labels       map[string]string
 	StopSignal   string `json:",omitempty"`
 	StopTimeout  *int   `json:",omitempty"`
-}
-
-type networkSettings struct {
-	Ports      map[string][]portBinding
-	Gateway    string
-	IPAddress  string
-	MacAddress string
-	Networks   map[string]endpoint
-}
-
-type endpoint struct {
-	Gateway    string
-	IPAddress  string
-	MacAddress string
 }

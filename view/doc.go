@@ -1,4 +1,4 @@
-// Package view turns facts about sandboxes into the text that the command line
+// Package view turns facts about sandboxes and images into the text that the command line
 // prints: Docker's tables, Docker's JSON, and Go templates over both.
 //
 // The supervisor renders, so that text/template and regexp stay out of the

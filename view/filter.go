@@ -19,6 +19,8 @@ type filter struct {
 	exits         []int
 	ancestors     []string
 	networks      []string
+	published     []portRange // ports of the host
+	exposed       []portRange // ports of the sandbox
 	before, since []*api.Sandbox
 }
 
@@ -91,11 +93,15 @@ func (f *filter) add(key, value string, all []api.Sandbox) error {
 		f.before, err = addSandbox(f.before, key, value, all)
 	case "since":
 		f.since, err = addSandbox(f.since, key, value, all)
-	case "volume", "health", "publish", "expose", "is-task", "isolation":
+	case "publish":
+		f.published, err = addPorts(f.published, key, value)
+	case "expose":
+		f.exposed, err = addPorts(f.exposed, key, value)
+	case "volume", "health", "is-task", "isolation":
 		return filterError(key+"="+value, "sbx has no such filter yet")
 	default:
 		return filterError(key+"="+value, "no such filter").
-			WithHint("filters are ancestor, before, exited, id, label, name, network, since, status")
+			WithHint("filters are ancestor, before, exited, expose, id, label, name, network, publish, since, status")
 	}
 	return err
 }
@@ -147,7 +153,9 @@ func (f *filter) match(box *api.Sandbox) bool {
 		anyOf(f.states, func(s string) bool { return s == box.Status.State }) &&
 		anyOf(f.exits, func(code int) bool { return exitedWith(box.Status, code) }) &&
 		anyOf(f.ancestors, func(image string) bool { return madeFrom(&box.Config, image) }) &&
-		anyOf(f.networks, func(n string) bool { return n == networkMode(box.Config.Isolation) }) &&
+		anyOf(f.networks, func(n string) bool { return onNetwork(box, n) }) &&
+		anyOf(f.published, func(r portRange) bool { return r.published(box) }) &&
+		anyOf(f.exposed, func(r portRange) bool { return r.exposed(box) }) &&
 		f.matchLabels(box.Config.Labels) && f.matchAge(box)
 }
 
@@ -163,13 +171,7 @@ func exitedWith(s api.Status, code int) bool {
 
 // matchLabels wants every label: "key" with any value, or "key=value".
 func (f *filter) matchLabels(labels map[string]string) bool {
-	for _, want := range f.labels {
-		key, value, valued := strings.Cut(want, "=")
-		if got, ok := labels[key]; !ok || valued && got != value {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(f.labels, func(want string) bool { return !hasLabel(labels, want) })
 }
 
 func (f *filter) matchAge(box *api.Sandbox) bool {

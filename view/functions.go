@@ -44,7 +44,7 @@ func show(v any) string {
 	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && !p.IsNil() {
 		v = p.Elem().Interface()
 	}
-	return safeLines(fmt.Sprint(v))
+	return SafeLines(fmt.Sprint(v))
 }
 
 // join takes []string as strings.Join does, and the []any that decoded JSON has.

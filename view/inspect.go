@@ -8,35 +8,36 @@ import (
 	"sbx/api"
 )
 
-// Inspect is docker inspect: a JSON array, one object per sandbox in the order
+// Object is something that docker inspect shows.
+type Object struct{ value any }
+
+// Inspected is a sandbox for Inspect. size adds SizeRw, for which the upper
+// directory is read.
+func Inspected(box api.Sandbox, size bool) (Object, error) {
+	c := newContainer(box)
+	if size {
+		n, err := upperSize(&box)
+		if err != nil {
+			return Object{}, err
+		}
+		c.SizeRw = &n
+	}
+	return Object{c}, nil
+}
+
+// InspectedImage is an image for Inspect.
+func InspectedImage(f ImageFacts) Object { return Object{newImageObject(f)} }
+
+// Inspect is docker inspect: a JSON array, one object for each thing in the order
 // given. The format "json" prints it on one line; any other format is a Go
-// template that is executed once per sandbox, with Docker's field names.
+// template that is executed once per object, with Docker's field names.
 //
 // The error is an *api.Error and names the part of the template at fault.
-func Inspect(boxes []api.Sandbox, format string) (string, error) {
-	list := make([]container, len(boxes))
-	for i, box := range boxes {
-		list[i] = newContainer(box)
+func Inspect(objects []Object, format string) (string, error) {
+	list := make([]any, len(objects))
+	for i, o := range objects {
+		list[i] = o.value
 	}
-	return inspect(list, format)
-}
-
-// InspectSize is docker inspect --size: Inspect with SizeRw, for which it reads
-// the upper directory of every sandbox.
-func InspectSize(boxes []api.Sandbox, format string) (string, error) {
-	list := make([]container, len(boxes))
-	for i, box := range boxes {
-		size, err := upperSize(&box)
-		if err != nil {
-			return "", err
-		}
-		list[i] = newContainer(box)
-		list[i].SizeRw = &size
-	}
-	return inspect(list, format)
-}
-
-func inspect(list []container, format string) (string, error) {
 	switch format {
 	case "", "json":
 		indent := ""
@@ -51,8 +52,8 @@ func inspect(list []container, format string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	for _, c := range list {
-		text, err := render(t, format, c)
+	for _, object := range list {
+		text, err := render(t, format, object)
 		if err != nil {
 			return "", err
 		}
@@ -76,7 +77,7 @@ func newContainer(box api.Sandbox) container {
 		GraphDriver:     graphDriver{Name: "overlay"},
 		Mounts:          mountPoints(cfg.Mounts),
 		Config:          newConfig(cfg, st),
-		NetworkSettings: newNetworkSettings(cfg.Isolation),
+		NetworkSettings: newNetworkSettings(&box),
 	}
 	if len(args) > 0 {
 		c.Path, c.Args = args[0], args[1:]
@@ -124,6 +125,7 @@ func newConfig(cfg api.Config, st api.Status) config {
 		AttachStdin:  st.Direct && p.Stdin,
 		AttachStdout: st.Direct,
 		AttachStderr: st.Direct,
+		ExposedPorts: exposedPorts(&cfg.Net),
 		Tty:          p.TTY,
 		OpenStdin:    p.Stdin,
 		StdinOnce:    st.Direct && p.Stdin,
@@ -152,21 +154,4 @@ func hostname(cfg api.Config) string {
 		return shortID(cfg.ID)
 	}
 	return cfg.Hostname
-}
-
-// networkMode is "none" where nothing was said: there is no default network.
-func networkMode(i api.Isolation) string {
-	if i.Network == "" {
-		return "none"
-	}
-	return i.Network
-}
-
-// newNetworkSettings has no addresses: neither none nor host has any of its own.
-func newNetworkSettings(i api.Isolation) networkSettings {
-	out := networkSettings{Ports: map[string][]portBinding{}, Networks: map[string]endpoint{}}
-	if mode := networkMode(i); !strings.HasPrefix(mode, "container:") {
-		out.Networks[mode] = endpoint{}
-	}
-	return out
 }

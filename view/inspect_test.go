@@ -9,7 +9,7 @@ import (
 )
 
 func TestInspectGolden(t *testing.T) {
-	text, err := Inspect(boxes()[:2], "")
+	text, err := inspectBoxes(boxes()[:2], "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestInspectTemplates(t *testing.T) {
 		`a\tb`:                                                                        `a\tb`,
 		"{{$x := .Name}}{{$x}}":                                                       "/web",
 	} {
-		got, err := Inspect(web, format)
+		got, err := inspectBoxes(web, format)
 		if got != want+"\n" || err != nil {
 			t.Errorf("%s: %q, %v; want %q", format, got, err, want)
 		}
@@ -59,16 +59,16 @@ func TestInspectMany(t *testing.T) {
 		"{{.LogPath}}": "/data/sandboxes/" + id("77aa") + "/log\n/data/sandboxes/" + id("3b1f") + "/log\n/data/sandboxes/" + id("9c") +
 			"/log\n/data/sandboxes/" + id("3b20") + "/log\n\n",
 	} {
-		if got, err := Inspect(boxes(), format); got != want || err != nil {
+		if got, err := inspectBoxes(boxes(), format); got != want || err != nil {
 			t.Errorf("%s: %q, %v; want %q", format, got, err, want)
 		}
 	}
 	for format, want := range map[string]string{"": "[]\n", "json": "[]\n", "{{.Name}}": ""} {
-		if got, err := Inspect(nil, format); got != want || err != nil {
+		if got, err := inspectBoxes(nil, format); got != want || err != nil {
 			t.Errorf("none, %q: %q, %v; want %q", format, got, err, want)
 		}
 	}
-	one, err := Inspect(boxes()[:1], "json")
+	one, err := inspectBoxes(boxes()[:1], "json")
 	if err != nil || strings.Count(one, "\n") != 1 || !strings.HasPrefix(one, `[{"Id":"77aa`) {
 		t.Errorf("json: %q, %v", one, err)
 	}
@@ -89,7 +89,7 @@ func TestTemplateErrors(t *testing.T) {
 		"{{range 100000000}}xxxxxxxxx{{end}}": "larger than 8 MiB",
 		`{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`: "exceeded maximum template depth",
 	} {
-		text, err := Inspect(boxes()[1:2], format)
+		text, err := inspectBoxes(boxes()[1:2], format)
 		var e *api.Error
 		if text != "" || !errors.As(err, &e) || !strings.Contains(e.Error(), want) {
 			t.Errorf("%s: %q, %v; want %q", format, text, err, want)

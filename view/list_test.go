@@ -107,7 +107,7 @@ func TestFilters(t *testing.T) {
 		"before=77aa":                          "lost fine",
 		"since=" + id("3b1f"):                  "fresh",
 		"network=host":                         "web",
-		"network=none":                         "fresh killed lost fine",
+		"network=bridge":                       "fresh killed lost fine",
 		"NAME = lost ":                         "lost",
 		"name=e|status=exited":                 "killed fine",
 	} {
@@ -254,9 +254,9 @@ func TestListSize(t *testing.T) {
 			t.Errorf("%+v: %q, %v; want %q in it", c.req, text, err, c.want)
 		}
 	}
-	text, err := InspectSize(all, "{{.SizeRw}}")
+	text, err := inspectSize(all, "{{.SizeRw}}")
 	if text != "1500\n0\n" || err != nil {
-		t.Errorf("InspectSize: %q, %v", text, err)
+		t.Errorf("SizeRw: %q, %v", text, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,8 +62,7 @@ func (r *row) CreatedAt() string {
 
 func (r *row) RunningFor() string { return since(r.box.Config.Created, r.now) + " ago" }
 
-// Ports is empty: nothing can be published on the networks there are.
-func (r *row) Ports() string { return "" }
+func (r *row) Ports() string { return Safe(portsColumn(r.box)) }
 
 func (r *row) State() string  { return Safe(r.box.Status.State) }
 func (r *row) Status() string { return statusText(r.box.Status, r.now) }
@@ -89,7 +87,9 @@ func (r *row) Mounts() string { return Safe(r.mounts()) }
 // LocalVolumes is how many named volumes there are. Binds do not count.
 func (r *row) LocalVolumes() string { return "0" }
 
-func (r *row) Networks() string { return Safe(networkMode(r.box.Config.Isolation)) }
+func (r *row) Networks() string { return Safe(r.networks()) }
+
+func (r *row) networks() string { return strings.Join(networkNames(r.box), ",") }
 
 // MarshalJSON gives the object that docker ps --format json prints. Like Docker
 // it has "0B" for a size that was not asked for.
@@ -101,12 +101,16 @@ func (r *row) MarshalJSON() ([]byte, error) {
 			return nil, err
 		}
 	}
+	return r.marshal(size)
+}
+
+func (r *row) marshal(size string) ([]byte, error) {
 	text, err := encode(map[string]string{
 		"ID": r.ID(), "Image": r.image(), "Command": r.Command(),
 		"CreatedAt": r.CreatedAt(), "RunningFor": r.RunningFor(), "Ports": r.Ports(),
 		"State": r.box.Status.State, "Status": r.Status(), "Size": size,
 		"Names": r.box.Config.Name, "Labels": r.labels(), "Mounts": r.mounts(),
-		"LocalVolumes": r.LocalVolumes(), "Networks": networkMode(r.box.Config.Isolation),
+		"LocalVolumes": r.LocalVolumes(), "Networks": r.networks(),
 	}, "")
 	return []byte(text), err
 }
@@ -129,14 +133,7 @@ func (r *row) image() string {
 	return name
 }
 
-func (r *row) labels() string {
-	list := make([]string, 0, len(r.box.Config.Labels))
-	for k, v := range r.box.Config.Labels {
-		list = append(list, k+"="+v)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ",")
-}
+func (r *row) labels() string { return labelText(r.box.Config.Labels) }
 
 func (r *row) mounts() string {
 	var list []string

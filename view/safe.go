@@ -15,8 +15,8 @@ import (
 // The result is one line of valid UTF-8, and Safe(Safe(s)) == Safe(s).
 func Safe(s string) string { return escape(s, "") }
 
-// safeLines is Safe for text that may have lines and columns of its own.
-func safeLines(s string) string { return escape(s, "\n\t") }
+// SafeLines is Safe for text that may have lines and columns of its own.
+func SafeLines(s string) string { return escape(s, "\n\t") }
 
 func escape(s, keep string) string {
 	if clean(s, keep) {

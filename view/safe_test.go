@@ -62,7 +62,7 @@ func FuzzSafe(f *testing.F) {
 			t.Fatalf("Safe(%q) = %q lost something", s, out)
 		}
 		text, err := encode(s, "")
-		if err != nil || safeLines(text) != text || strings.ContainsAny(text, "\n\t") {
+		if err != nil || SafeLines(text) != text || strings.ContainsAny(text, "\n\t") {
 			t.Fatalf("JSON of %q: %q, %v", s, text, err)
 		}
 		var back string
@@ -81,19 +81,24 @@ func TestThreat28TerminalEscapes(t *testing.T) {
 		b.Config.Labels = map[string]string{evil: evil}
 		b.Config.Process = api.Process{Entrypoint: []string{evil}, Cmd: []string{evil}, Env: []string{evil}, WorkDir: evil, User: evil}
 		b.Config.Mounts = []api.Mount{{Type: "bind", Source: evil, Target: evil}, {Type: "tmpfs", Target: evil, Options: evil}}
+		b.Config.Net = api.Net{Endpoints: []api.Attachment{{Network: evil, Aliases: []string{evil}, IP: evil, MAC: evil}},
+			Ports: []api.Port{{Host: evil, Port: 1, Proto: evil}}, Expose: []string{evil}, DNS: []string{evil}, AddHosts: []string{evil}}
+		b.Networks = []api.Joined{{Network: evil, NetworkID: evil, Aliases: []string{evil}, MAC: evil}}
+		b.Published = []api.Port{{Host: evil, Port: 1, HostPort: 2, Proto: evil}}
+		bridged := b
 		b.Config.Isolation = api.Isolation{Network: evil, PID: evil, IPC: evil, UTS: evil, Seccomp: evil}
 		b.Config.Lifecycle = api.Lifecycle{StopSignal: evil, LogOpts: map[string]string{evil: evil}}
-		all := []api.Sandbox{b}
+		all := []api.Sandbox{b, bridged}
 		for name, text := range everyText(t, all, evil) {
-			if safeLines(text) != text {
+			if SafeLines(text) != text {
 				t.Errorf("%s with %q: %q", name, evil, text)
 			}
 		}
-		rows, err := List(all, api.List{NoTrunc: true, Format: "{{.Image}}|{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Command}}"}, now())
-		if err != nil || strings.Count(rows, "\n") != 1 || strings.Contains(rows, "\t") {
+		rows, err := List(all, api.List{NoTrunc: true, Format: "{{.Image}}|{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Command}}|{{.Networks}}|{{.Ports}}"}, now())
+		if err != nil || strings.Count(rows, "\n") != 2 || strings.Contains(rows, "\t") {
 			t.Errorf("%q makes lines or columns of its own: %q, %v", evil, rows, err)
 		}
-		if table, err := List(all, api.List{}, now()); err != nil || strings.Count(table, "\n") != 2 {
+		if table, err := List(all, api.List{}, now()); err != nil || strings.Count(table, "\n") != 3 {
 			t.Errorf("%q makes lines of its own: %q, %v", evil, table, err)
 		}
 	}
@@ -116,7 +121,7 @@ func everyText(t *testing.T, all []api.Sandbox, evil string) map[string]string {
 		add("ps "+strconv.Quote(format), text, err)
 	}
 	for _, format := range []string{"", "json", "{{.}}", "{{json .}}", "{{range .Config.Env}}{{println .}}{{end}}", `{{printf "%s" .Path}}`, `{{with .Name}}{{.}}{{else}}{{end}}`, `{{define "x"}}{{.}}{{end}}{{template "x" .Name}}`, `{{if true}}{{.Path}}{{end}}`, `{{index .HostConfig.Ulimits 7}}` + evil} {
-		text, err := Inspect(all, format)
+		text, err := inspectBoxes(all, format)
 		add("inspect "+strconv.Quote(format), text, err)
 	}
 	for _, filter := range []string{evil, "name=(" + evil, evil + "=x", "before=" + evil + "x", "status=" + evil, "exited=" + evil} {
@@ -124,6 +129,19 @@ func everyText(t *testing.T, all []api.Sandbox, evil string) map[string]string {
 		add("filter "+strconv.Quote(filter), text, err)
 	}
 	add("top", Top([]string{evil}, [][]string{{evil, evil}}), nil)
+	net := Network{ID: evil, Name: evil, Driver: evil, Bridge: evil, Labels: map[string]string{evil: evil}, Options: map[string]string{evil: evil}}
+	for _, format := range []string{"", "json", "raw", `table {{.Labels}}\t{{.Name}}\t{{.Label "x"}}`, "{{json .}}"} {
+		text, err := Networks([]Network{net}, all, api.NetworkList{NoTrunc: true, Format: format})
+		add("network ls "+strconv.Quote(format), text, err)
+	}
+	for _, format := range []string{"", "json", "{{.}}", "{{.Containers}}"} {
+		text, err := Inspect([]Object{InspectedNetwork(net, all)}, format)
+		add("network inspect "+strconv.Quote(format), text, err)
+	}
+	for _, port := range []string{"", "1/" + evil, evil} {
+		text, err := Ports(all[len(all)-1], port)
+		add("port "+strconv.Quote(port), text, err)
+	}
 	text, err := Info(InfoFacts{Name: evil, OS: evil, SecurityOptions: []string{evil}, UserNamespace: []string{evil}}, "")
 	add("info", text, err)
 	text, err = Version(VersionFacts{Client: Component{Version: evil, Os: evil}}, "")

@@ -1,0 +1,48 @@
+package api_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+)
+
+func TestPeek(t *testing.T) {
+	a, b, err := api.Pair("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Peek(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("of nothing: %v", err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if err := a.Send(api.KindSignal, api.Signal{Num: 2}, null); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		p, err := b.Peek()
+		var s api.Signal
+		if err != nil || p.Kind != api.KindSignal || p.Decode(&s) != nil || s.Num != 2 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		p.CloseFiles()
+	}
+	p, err := b.Recv()
+	if err != nil || p.Kind != api.KindSignal || len(p.Files) != 1 {
+		t.Fatalf("after the peeks: %+v, %v", p, err)
+	}
+	p.CloseFiles()
+	a.Close()
+	if _, err := b.Peek(); !errors.Is(err, io.EOF) {
+		t.Errorf("of the end: %v", err)
+	}
+}
