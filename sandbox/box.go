@@ -27,6 +27,9 @@ type box struct {
 	gone    chan struct{} // closed when the monitor has, too, and what it leaves is cleared
 	keep    bool          // a restart: --rm does not hold for this end
 	removed bool          // no longer in the tables
+	net     joined        // while it runs
+	wiring  sync.Mutex    // held while it is connected or disconnected live
+	resolv  []byte        // what we have written into its resolv.conf
 	traces  bool          // exec --privileged has put a program into it that may trace others
 }
 
@@ -45,6 +48,7 @@ type link struct {
 	child   bool          // ours to wait for
 	monitor *os.File      // its pidfd
 	program *os.File      // pidfd of the sandbox's first process, when it is known
+	netns   *os.File      // the network namespace, if it has one of its own
 	ready   chan struct{} // closed when pid 1 waits for its specification, or never will
 	isReady bool
 	box     *box          // nil: a slot
@@ -53,6 +57,16 @@ type link struct {
 	over    bool          // the monitor has gone
 	buried  chan struct{} // closed when nothing of the monitor is left
 	turn    sync.RWMutex  // held for writing while the monitor changes from one sandbox to the next
+}
+
+// letGo closes what refers to a sandbox that has ended.
+func (l *link) letGo() {
+	for _, f := range []*os.File{l.program, l.netns} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	l.program, l.netns = nil, nil
 }
 
 func (l *link) setReady() {
@@ -72,7 +86,7 @@ func (b *box) setBegun() {
 }
 
 func (b *box) view() api.Sandbox {
-	return api.Sandbox{Config: b.config, Status: b.status, Dir: b.dir}
+	return api.Sandbox{Config: b.config, Status: b.status, Dir: b.dir, Networks: b.net.networks(), Published: b.net.Published}
 }
 
 func (b *box) running() bool { return b.link != nil && b.status.State == api.Running }
@@ -124,6 +138,9 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 	b := l.box
 	switch p.Kind {
 	case monitor.KindReady:
+		if len(p.Files) == 1 && l.netns == nil {
+			l.netns, p.Files = p.Files[0], nil
+		}
 		l.setReady()
 	case monitor.KindStarted, monitor.KindStatus:
 		if len(p.Files) == 1 && l.program == nil {
@@ -208,6 +225,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 	s.mu.Lock()
 	removed := b.removed
 	s.mu.Unlock()
+	s.leaveNetworks(b)
 	more := s.slots.reserve(busySlots)
 	recycled := more && removed && s.recycle(id, next)
 	if recycled {
@@ -227,10 +245,8 @@ func (s *Supervisor) reuse(l *link, b *box) {
 		}
 		return
 	}
-	if l.program != nil {
-		l.program.Close()
-	}
-	l.id, l.box, l.program, l.fault = "", nil, nil, nil
+	l.letGo()
+	l.id, l.box, l.fault = "", nil, nil
 	l.said, l.isReady, l.ready = false, false, make(chan struct{})
 	gone := s.unlink(b)
 	s.mu.Unlock()
@@ -260,15 +276,13 @@ func (s *Supervisor) bury(l *link, b *box) {
 	}
 	s.clearRun(l.id)
 	s.mu.Lock()
-	if l.program != nil {
-		l.program.Close()
-		l.program = nil
-	}
+	l.letGo()
 	s.mu.Unlock()
 	if b == nil {
 		s.clear(l.id)
 		return
 	}
+	s.leaveNetworks(b)
 	s.mu.Lock()
 	if !l.said {
 		s.unknown(b, l)

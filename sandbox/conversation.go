@@ -60,6 +60,11 @@ func (c *conversation) answer() error {
 	case api.VerbNames:
 		return with(c, c.complete)
 	}
+	for _, answer := range []func() (known bool, err error){c.answerImages, c.answerNetworks} {
+		if known, err := answer(); known {
+			return err
+		}
+	}
 	return api.Errorf("answer", c.packet.Kind, "%v", errVerb).
 		WithHint("sbx and sbxd are of different versions: stop all sandboxes, or wait until the supervisor is idle")
 }
@@ -102,10 +107,16 @@ func (c *conversation) each(names []string, do func(name string) error) error {
 }
 
 func (c *conversation) run(r *api.Run) error {
+	if err := c.fetch(&r.Spec, &r.Fetch); err != nil {
+		return err
+	}
 	return c.s.run(r, c.conn, c.packet.Files)
 }
 
 func (c *conversation) create(r *api.Create) error {
+	if err := c.fetch(&r.Spec, &r.Fetch); err != nil {
+		return err
+	}
 	id, err := c.s.create(r.Spec)
 	if err != nil {
 		return err

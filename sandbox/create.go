@@ -22,11 +22,6 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	if err := checkIsolation(&c.Isolation); err != nil {
 		return c, err
 	}
-	switch c.Pull {
-	case "", "missing", "never":
-	default:
-		return c, api.Errorf("run", c.Image, "--pull %s is not supported yet", c.Pull).WithHint("import images with sbx import")
-	}
 	if _, err := logfile.ParseOptions(c.Lifecycle.LogOpts); err != nil {
 		return c, err
 	}
@@ -43,6 +38,9 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 		err = s.completeImage(&c)
 	}
 	if err != nil {
+		return c, err
+	}
+	if err := s.completeNetworks(&c); err != nil {
 		return c, err
 	}
 	if len(c.Process.Args()) == 0 {
@@ -66,6 +64,11 @@ func (s *Supervisor) completeImage(c *api.Config) error {
 	}
 	c.ImageID, c.Layers = img.ID, img.Layers
 	mergeProcess(c, img.Config)
+	for port := range img.Config.ExposedPorts {
+		if !slices.Contains(c.Net.Expose, port) {
+			c.Net.Expose = append(c.Net.Expose, port)
+		}
+	}
 	labels := map[string]string{}
 	for k, v := range img.Config.Labels {
 		labels[k] = v

@@ -28,14 +28,14 @@ const (
 // an unknown word is an error, never the default.
 func checkIsolation(i *api.Isolation) error {
 	if i.Network == "" {
-		i.Network = "none"
+		i.Network = api.DefaultNetwork
 	}
 	for _, m := range []struct {
 		flag, value string
 		allowed     []string
 		container   bool
 	}{
-		{"--network", i.Network, []string{"none", "host"}, false},
+		{"--network", i.Network, []string{"none", "host", api.DefaultNetwork}, true},
 		{"--pid", i.PID, []string{"", "private", "host"}, true},
 		{"--ipc", i.IPC, []string{"", "private", "host"}, false},
 		{"--uts", i.UTS, []string{"", "private", "host"}, false},

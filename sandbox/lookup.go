@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,10 +34,19 @@ func (s *Supervisor) find(name string) (*box, error) {
 		}
 	}
 	if found == nil {
-		return nil, api.Errorf("find sandbox", name, "no such sandbox").WithHint("see sbx ps -a").WithCode(1)
+		return nil, missing{api.Errorf("find sandbox", name, "no such sandbox").WithHint("see sbx ps -a").WithCode(1)}
 	}
 	return found, nil
 }
+
+// errMissing is what errors.Is finds in the error about a sandbox that is not there.
+var errMissing = errors.New("no such sandbox")
+
+type missing struct{ error }
+
+func (e missing) Unwrap() error { return e.error }
+
+func (missing) Is(target error) bool { return target == errMissing }
 
 // findRunning gives a sandbox and, if its program runs, the link to its monitor.
 // One that is just starting is waited for: whoever has started it may know of

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"sbx/api"
 	"sbx/internal/sys"
 	"sbx/sandbox/monitor"
+	"sbx/slirp/ports"
 )
 
 // recover finds what earlier supervisors have left: sandboxes that run on,
@@ -36,6 +38,13 @@ func (s *Supervisor) recover() error {
 			s.restore(config, dir)
 		}
 	}
+	if len(s.connected()) == 0 && !ports.Published(s.Dirs.Run) {
+		return nil
+	}
+	// Names and resolvers are ours to serve, for those that run.
+	if _, err := s.network(); err != nil {
+		s.Log.Error("the networks do not work", "error", err)
+	}
 	return nil
 }
 
@@ -48,6 +57,7 @@ func (s *Supervisor) restore(config api.Config, dir string) {
 	s.boxes[config.ID], s.names[config.Name] = b, b
 	l, err := s.reconnect(b)
 	if err == nil {
+		s.rejoin(b, l)
 		l.box, b.link = b, l
 		if err = s.events.add(l); err == nil {
 			return
@@ -96,6 +106,21 @@ func (s *Supervisor) reconnect(b *box) (*link, error) {
 		b.setBegun()
 	}
 	return l, conn.SetReadDeadline(time.Time{})
+}
+
+// rejoin reads what a running sandbox has of the network.
+func (s *Supervisor) rejoin(b *box, l *link) {
+	var err error
+	if b.net, err = readJoined(s.joinedFile(b.config.ID)); err == nil {
+		b.resolv, err = os.ReadFile(filepath.Join(s.Dirs.RunOf(b.config.ID), "resolv.conf"))
+	}
+	if err == nil && len(b.net.Endpoints) > 0 {
+		// The pid is its own: reconnect has heard of it from its parent.
+		l.netns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", b.status.PID))
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.Log.Warn("take over the network", "id", shortID(b.config.ID), "error", err)
+	}
 }
 
 // settle records the end of a sandbox that has no monitor any more.

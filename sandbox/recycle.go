@@ -11,7 +11,7 @@ import (
 
 // recycle gives the directories of an ended sandbox of which nothing is kept to
 // the next one, by a rename, if its program has left them as they were when they
-// were made. ext4 looks for a free inode past all that were deleted in the last
+// were made. ext4 without a journal looks for a free inode past all that were deleted in the last
 // minutes (recently_deleted in fs/ext4/ialloc.c), so that making and removing
 // directories at the rate of sandboxes would cost more with each of them.
 //
@@ -116,23 +116,4 @@ func asNew(upper string) error {
 		return &os.PathError{Op: "utimensat", Path: upper, Err: err}
 	}
 	return nil
-}
-
-// spread tells ext4 that sandboxes have nothing to do with one another (chattr(1),
-// T): their directories go to different block groups, and so does the search for
-// free inodes in them. Other file systems refuse, or do not care.
-func (s *Supervisor) spread() {
-	const topDir = 0x20000 // FS_TOPDIR_FL
-	d, err := os.Open(s.Dirs.Sandboxes())
-	if err != nil {
-		return // whoever reads it next says so
-	}
-	defer d.Close()
-	flags, err := unix.IoctlGetInt(int(d.Fd()), unix.FS_IOC_GETFLAGS)
-	if err == nil && flags&topDir == 0 {
-		err = unix.IoctlSetPointerInt(int(d.Fd()), unix.FS_IOC_SETFLAGS, flags|topDir)
-	}
-	if err != nil {
-		s.Log.Debug("spread sandboxes", "error", err)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"sbx/api"
@@ -98,36 +97,6 @@ func (c *conversation) list(r *api.List) error {
 	return c.done(text)
 }
 
-func (c *conversation) inspect(r *api.Inspect) error {
-	var boxes []api.Sandbox
-	var missing error
-	for _, name := range r.Names {
-		c.s.mu.Lock()
-		b, err := c.s.find(name)
-		if err == nil {
-			boxes = append(boxes, b.view())
-		} else {
-			missing = err
-		}
-		c.s.mu.Unlock()
-	}
-	show := view.Inspect
-	if r.Size {
-		show = view.InspectSize
-	}
-	text, err := show(boxes, r.Format)
-	if err != nil {
-		return err
-	}
-	if missing != nil {
-		if err := c.out(text); err != nil {
-			return err
-		}
-		return missing
-	}
-	return c.done(text)
-}
-
 func (c *conversation) logs(r *api.Name) error {
 	b, _, err := c.s.findRunning(c.ctx, r.Name)
 	if err != nil {
@@ -153,29 +122,4 @@ func (c *conversation) imports(r *api.Import) error {
 		return err
 	}
 	return c.done("sha256:" + img.ID + "\n")
-}
-
-// complete lists names for the shell.
-func (c *conversation) complete(r *api.Names) error {
-	var text strings.Builder
-	if len(r.Names) > 0 && r.Names[0] == "images" {
-		store, err := c.s.images()
-		if err != nil {
-			return err
-		}
-		list, err := store.List()
-		if err != nil {
-			return err
-		}
-		for _, img := range list {
-			for _, name := range img.Names {
-				text.WriteString(strings.TrimPrefix(name, "docker.io/library/") + "\n")
-			}
-		}
-		return c.done(text.String())
-	}
-	for _, b := range c.s.sandboxes() {
-		text.WriteString(b.Config.Name + "\n")
-	}
-	return c.done(text.String())
 }

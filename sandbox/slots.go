@@ -3,7 +3,6 @@ package sandbox
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,7 +158,7 @@ func (s *Supervisor) makeSlot() (*link, error) {
 	if _, err := s.makeDirs(id); err != nil {
 		return nil, err
 	}
-	l, err := s.startMonitor(s.usualPrepare(id), nil)
+	l, err := s.startMonitor(s.usualPrepare(id))
 	if err != nil {
 		s.clear(id)
 		return nil, err
@@ -197,7 +196,7 @@ func (s *Supervisor) awaitSlot(l *link) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.fault == nil && l.over {
-		return errors.New("its monitor died")
+		return api.Errorf("start the sandbox", "", "its monitor died").WithHint("see %s", s.Dirs.Log())
 	}
 	return l.fault
 }
@@ -243,7 +242,7 @@ func (s *Supervisor) makeDirs(id string) (dir string, err error) {
 
 // startMonitor starts the monitor of a sandbox and tells it to start pid 1. It
 // does not wait for that.
-func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *link, err error) {
+func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join ...*os.File) (_ *link, err error) {
 	var undo undo.Stack
 	defer undo.Unwind(&err)
 	run := filepath.Dir(prepare.Socket)
@@ -251,6 +250,11 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *l
 		return nil, diskError("mkdir", run, err)
 	}
 	undo.Add("rmdir "+run, func() error { return os.RemoveAll(run) })
+	if prepare.Stage != nil {
+		if err := s.touchOwnFiles(prepare.ID); err != nil {
+			return nil, err
+		}
+	}
 	ours, theirs, err := api.Pair("monitor")
 	if err != nil {
 		return nil, limitError("socketpair", err)
@@ -266,11 +270,7 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join *os.File) (_ *l
 	if l.monitor, err = sys.Pidfd(pid); err != nil {
 		return nil, limitError("pidfd_open", err)
 	}
-	var files []*os.File
-	if join != nil {
-		files = append(files, join)
-	}
-	if err := ours.Send(monitor.KindPrepare, prepare, files...); err != nil {
+	if err := ours.Send(monitor.KindPrepare, prepare, join...); err != nil {
 		return nil, err
 	}
 	if err := s.events.add(l); err != nil {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,9 @@ func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 		s.mu.Unlock()
 		return nil
 	})
+	if err := s.imageStays(&c); err != nil {
+		return nil, err
+	}
 	if !slot {
 		if _, err := s.makeDirs(c.ID); err != nil {
 			return nil, err
@@ -128,7 +132,7 @@ func (s *Supervisor) discard(b *box) {
 
 // prepareFor says what the sandbox's namespaces are to be; nil: the usual ones,
 // so that a slot will do.
-func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, *os.File, error) {
+func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, error) {
 	i := &c.Isolation
 	caps, err := capabilities(i)
 	if err != nil {
@@ -146,18 +150,28 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, *os.File, erro
 			special = true
 		}
 	}
+	var files []*os.File
 	p.Namespaces.Bare, p.Namespaces.Devices = i.Privileged, i.Privileged
 	if c.Image == api.HostImage {
 		p.KeepID = true
 		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, c.Caller.UID))
 		p.GIDMap = userns.SysProcIDMap(userns.KeepID(s.gids, c.Caller.GID))
 	}
-	var join *os.File
 	if name, ok := strings.CutPrefix(i.PID, "container:"); ok {
 		special = true
-		if join, err = s.joinPID(p, name); err != nil {
+		join, err := s.joinPID(p, name)
+		if err != nil {
 			return nil, nil, err
 		}
+		files = append(files, join)
+	}
+	if name, ok := strings.CutPrefix(i.Network, "container:"); ok {
+		special = true
+		netns, err := s.joinNet(p, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, netns)
 	}
 	if !special {
 		return nil, nil, nil
@@ -165,7 +179,28 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, *os.File, erro
 	if mayMount {
 		p.Stage = s.rootAndMounts(c)
 	}
-	return p, join, nil
+	return p, files, nil
+}
+
+// joinNet makes a sandbox share the network namespace of another one.
+func (s *Supervisor) joinNet(p *monitor.Prepare, name string) (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	other, err := s.find(name)
+	if err != nil {
+		return nil, api.Wrap("join the network of", name, err).WithCode(api.ExitFault)
+	}
+	if !other.running() {
+		return nil, api.Errorf("join the network of", other.config.Name, "it is not running")
+	}
+	if other.link.netns == nil {
+		return nil, api.Errorf("join the network of", other.config.Name, "it has none of its own").
+			WithHint("use --network %s", other.config.Isolation.Network)
+	}
+	p.JoinNet = true
+	p.Namespaces.New &^= unix.CLONE_NEWNET
+	p.Namespaces.Joined |= unix.CLONE_NEWNET
+	return other.link.netns, nil
 }
 
 // joinPID makes a sandbox share the processes of another one, and with them its
@@ -197,13 +232,13 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) 
 	}
 	p.Join = true
 	p.Namespaces.New &^= unix.CLONE_NEWPID
-	p.Namespaces.Joined = unix.CLONE_NEWPID
+	p.Namespaces.Joined |= unix.CLONE_NEWPID
 	return other.link.program, nil
 }
 
 // launch hands a sandbox to its monitor: from then on that one talks to the
 // command line.
-func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join *os.File, conn *api.Conn, stdio api.Stdio, files []*os.File, detach bool) error {
+func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*os.File, conn *api.Conn, stdio api.Stdio, files []*os.File, detach bool) error {
 	start, err := s.startPacket(b, prepare, stdio, detach)
 	if err != nil {
 		if l != nil {
@@ -212,13 +247,21 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join *os.
 		return err
 	}
 	if l == nil {
-		if l, err = s.startMonitor(prepare, join); err != nil {
+		if l, err = s.startMonitor(prepare, join...); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
 	l.box, b.link = b, l
 	s.mu.Unlock()
+	err = s.connect(b, l)
+	if err == nil {
+		err = s.writeOwnFiles(b)
+	}
+	if err != nil {
+		l.conn.CloseWrite()
+		return err
+	}
 	var send []*os.File
 	if conn != nil {
 		start.Client = true
@@ -283,9 +326,7 @@ func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
 func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 	spec := &pid1.Spec{Hostname: c.Hostname, Mounts: append([]api.Mount(nil), c.Mounts...)}
 	spec.Root.ReadOnly = c.Isolation.ReadOnly
-	if c.Isolation.Network == "host" {
-		spec.Mounts = append(spec.Mounts, nameService(c)...)
-	}
+	spec.Mounts = append(spec.Mounts, s.ownMounts(c)...)
 	if c.Image == api.HostImage {
 		spec.Root.Host = "/"
 		spec.Root.Private = s.hidden(c)
@@ -293,7 +334,7 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 	}
 	own := "../../../sandboxes/" + c.ID
 	spec.Root.Dir = filepath.Join(s.Dirs.Storage(), "overlay", "l")
-	spec.Root.Lower = c.Layers
+	spec.Root.Lower = append(slices.Clone(c.Layers), "../../../base")
 	spec.Root.Upper, spec.Root.Work = own+"/upper", own+"/work"
 	spec.Root.Volatile = c.Lifecycle.AutoRemove
 	return spec

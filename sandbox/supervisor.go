@@ -15,6 +15,7 @@ import (
 	"sbx/api"
 	"sbx/image"
 	"sbx/internal/dirs"
+	"sbx/internal/sys"
 	"sbx/sandbox/pid1"
 	"sbx/userns"
 )
@@ -38,9 +39,16 @@ type Supervisor struct {
 	events     *events
 	slots      slots
 	filters    filters
+	nets       networks
+	ctx        context.Context // ends with the supervisor
 
 	storeLock sync.Mutex
 	store     *image.Store
+	resetting bool // no store is to be opened any more
+
+	quit   func()         // ends the supervisor
+	deaf   chan struct{}  // closed when no more conversations are begun
+	resets sync.WaitGroup // conversations that end the supervisor
 
 	mu     sync.Mutex
 	boxes  map[string]*box // by id
@@ -55,14 +63,19 @@ func Serve(ctx context.Context, o Options) error {
 		Options: o, boxes: map[string]*box{}, names: map[string]*box{},
 		points: filepath.Join(o.Dirs.Data, "points"), last: time.Now(),
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.ctx = ctx
 	if err := s.open(); err != nil {
 		return err
 	}
 	defer s.close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	s.quit, s.deaf = cancel, make(chan struct{})
 	go s.watchIdle(ctx, cancel)
-	return s.accept(ctx)
+	err := s.accept(ctx)
+	close(s.deaf)
+	s.resets.Wait()
+	return err
 }
 
 func (s *Supervisor) open() error {
@@ -71,11 +84,16 @@ func (s *Supervisor) open() error {
 			return err
 		}
 	}
-	s.spread()
+	if err := sys.Spread(s.Dirs.Sandboxes()); err != nil {
+		s.Log.Debug("spread sandboxes", "error", err) // only a matter of speed
+	}
 	for _, name := range pid1.Points {
 		if err := os.Mkdir(filepath.Join(s.points, name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
+	}
+	if err := s.makeBase(); err != nil {
+		return err
 	}
 	var err error
 	if s.uids, s.gids, err = userns.Mapping(); err != nil {
@@ -94,6 +112,7 @@ func (s *Supervisor) open() error {
 
 func (s *Supervisor) close() {
 	s.endSlots()
+	s.closeNetwork()
 	s.storeLock.Lock()
 	defer s.storeLock.Unlock()
 	if s.store == nil {
@@ -109,6 +128,9 @@ func (s *Supervisor) close() {
 func (s *Supervisor) images() (*image.Store, error) {
 	s.storeLock.Lock()
 	defer s.storeLock.Unlock()
+	if s.resetting {
+		return nil, errReset
+	}
 	if s.store != nil {
 		return s.store, nil
 	}

@@ -23,7 +23,7 @@ func askWhile(s streams, before func(), verb string, body any, files ...*os.File
 		return api.Done{}, err
 	}
 	defer conn.Close()
-	done, err := answer(s, conn, before)
+	done, err := answer(s, conn, verb, before)
 	before()
 	if err != nil {
 		return done, err
@@ -38,8 +38,10 @@ func askWhile(s streams, before func(), verb string, body any, files ...*os.File
 }
 
 // answer reads until done.
-func answer(s streams, conn *api.Conn, before func()) (api.Done, error) {
+func answer(s streams, conn *api.Conn, verb string, before func()) (api.Done, error) {
 	var done api.Done
+	show := progress{w: s.err, verb: verb}
+	defer show.finish()
 	for {
 		p, err := conn.Recv()
 		if err != nil {
@@ -49,7 +51,11 @@ func answer(s streams, conn *api.Conn, before func()) (api.Done, error) {
 		switch p.Kind {
 		case api.KindOut, api.KindErr:
 			before()
+			show.settle()
 			err = printText(s, p)
+		case api.KindProgress:
+			before()
+			err = show.report(p)
 		case api.KindFault:
 			return done, faultOf(p)
 		case api.KindDone:

@@ -39,6 +39,10 @@ const (
 	wantSandbox         // one sandbox first
 	wantSandboxes       // sandboxes only
 	wantImage           // one image first
+	wantImages          // images only
+	wantEither          // sandboxes and images
+	wantNetworks        // networks only
+	wantJoining         // a network, then a sandbox
 	wantWords           // commands or shells, see complete.go
 )
 
@@ -97,12 +101,13 @@ func global(s streams, words []string) (rest []string, status int, done bool) {
 	return words, 0, false
 }
 
-// find takes the verb off the words: "rm", or "container rm".
+// find takes the verb off the words: "rm", or "container rm". A group alone is
+// explained.
 func find(words []string) (command, []string, error) {
 	name := words[0]
-	if name == "container" || name == "image" {
+	if members(name) != nil {
 		if len(words) == 1 || words[1] == "--help" || words[1] == "-h" {
-			return newHelp(), nil, nil
+			return newHelp(), words[:1], nil
 		}
 		name += " " + words[1]
 		words = words[1:]
@@ -114,6 +119,9 @@ func find(words []string) (command, []string, error) {
 		}
 		return command{}, nil, usageError{fmt.Sprintf("%q is not a command of sbx", name)}
 	}
+	if name == "container inspect" {
+		return c, append([]string{"--type=container"}, words[1:]...), nil
+	}
 	return c, words[1:], nil
 }
 
@@ -123,7 +131,7 @@ func (c command) flagSet() *pflag.FlagSet {
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	fs.SetInterspersed(!c.program)
-	fs.SetNormalizeFunc(normalize)
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName { return pflag.NormalizedName(normalize(name)) })
 	if c.flags != nil {
 		c.flags(fs)
 	}
@@ -131,7 +139,7 @@ func (c command) flagSet() *pflag.FlagSet {
 }
 
 // normalize knows Docker's second names of flags.
-func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+func normalize(name string) string {
 	switch name {
 	case "net":
 		name = "network"
@@ -142,7 +150,7 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	case "net-alias":
 		name = "network-alias"
 	}
-	return pflag.NormalizedName(name)
+	return name
 }
 
 // count checks the number of arguments.

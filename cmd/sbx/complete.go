@@ -52,10 +52,10 @@ func newComplete() command {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return append(commandNames(), "container", "--help", "--version")
+		return append(append(commandNames(), groupNames()...), "--help", "--version")
 	}
-	if len(before) == 1 && before[0] == "container" {
-		return append([]string{"ls", "list"}, containerNames()...)
+	if words := members(before[0]); len(before) == 1 && words != nil {
+		return words
 	}
 	c, words, err := find(before)
 	if err != nil {
@@ -65,26 +65,55 @@ func candidates(before []string, last string) []string {
 	args, flag, ended := positions(fs, c.program, words)
 	switch {
 	case flag != nil:
-		return flagValues(flag)
+		return flagValues(c, flag)
 	case strings.HasPrefix(last, "-") && !ended:
 		return flagNames(fs)
 	}
+	return argumentNames(c, fs, args)
+}
+
+// argumentNames are what the next argument may name, after args.
+func argumentNames(c command, fs *pflag.FlagSet, args []string) []string {
 	switch c.names {
 	case wantSandboxes:
 		return knownNames()
-	case wantSandbox:
-		if len(args) == 0 {
+	case wantImages:
+		return knownNames("images")
+	case wantEither:
+		return append(knownNames(), knownNames("images")...)
+	case wantNetworks:
+		return knownNames("networks")
+	case wantJoining:
+		switch len(args) {
+		case 0:
+			return knownNames("networks")
+		case 1:
 			return knownNames()
 		}
-	case wantImage:
-		if len(args) == 0 {
-			return append(knownNames("images"), api.HostImage)
-		}
+		return nil
 	case wantWords:
-		if c.name == "completion" {
+		switch {
+		case c.name == "completion":
 			return []string{"bash", "zsh", "fish"}
+		case len(args) == 1:
+			return members(args[0])
 		}
-		return commandNames()
+		return append(commandNames(), groupNames()...)
+	}
+	if len(args) > 0 {
+		return nil
+	}
+	switch c.names {
+	case wantSandbox:
+		return knownNames()
+	case wantImage:
+		switch c.name {
+		case "run", "create":
+			return append(knownNames("images"), api.HostImage)
+		case "push", "images":
+			return append(knownNames("images"), knownNames("repositories")...)
+		}
+		return knownNames("images")
 	}
 	return nil
 }
@@ -131,12 +160,18 @@ func needsValue(fs *pflag.FlagSet, word string) *pflag.Flag {
 	return nil
 }
 
-func flagValues(f *pflag.Flag) []string {
+func flagValues(c command, f *pflag.Flag) []string {
+	if values := imageFlagValues(c.name, f.Name); values != nil {
+		return values
+	}
+	if values := networkFlagValues(c.name, f.Name); values != nil {
+		return values
+	}
 	switch f.Name {
 	case "network":
-		return []string{"none", "host"}
-	case "pull":
-		return []string{"always", "missing", "newer", "never"}
+		return append([]string{"none", "host", "pasta", "slirp4netns", "container:"}, knownNames("networks")...)
+	case "pull", "policy":
+		return []string{api.PullAlways, api.PullMissing, api.PullNewer, api.PullNever}
 	case "pid", "ipc":
 		return []string{"host", "container:"}
 	case "uts":
@@ -155,21 +190,61 @@ func flagValues(f *pflag.Flag) []string {
 	return nil
 }
 
+// imageFlagValues are those of flags about images.
+func imageFlagValues(cmd, flag string) []string {
+	switch flag {
+	case "format":
+		switch cmd {
+		case "save":
+			return []string{api.DockerArchive, api.OCIArchive, api.OCIDir, api.DockerDir}
+		case "push":
+			return []string{"oci", "v2s2"}
+		}
+	case "compression-format":
+		return []string{"gzip", "zstd"}
+	case "platform":
+		return []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
+	case "type":
+		return []string{"container", "image", "network"}
+	case "filter":
+		switch cmd {
+		case "images":
+			return []string{"dangling=", "label=", "before=", "since=", "reference=", "until="}
+		case "image prune":
+			return []string{"until=", "label="}
+		case "container prune", "system prune":
+			return []string{"label="}
+		case "search":
+			return []string{"is-official=true", "stars="}
+		}
+	}
+	return nil
+}
+
+// networkFlagValues are those of flags about networks.
+func networkFlagValues(cmd, flag string) []string {
+	switch cmd + " " + flag {
+	case "network create driver":
+		return []string{api.DefaultNetwork}
+	case "network create opt":
+		return []string{"com.docker.network.driver.mtu="}
+	case "network ls filter":
+		return []string{"dangling=", "driver=bridge", "id=", "label=", "name=", "type=builtin", "type=custom"}
+	case "network prune filter":
+		return []string{"label=", "label!=", "until="}
+	}
+	if flag == "add-host" {
+		return []string{"host.docker.internal:host-gateway"}
+	}
+	return nil
+}
+
+// commandNames are those that are one word.
 func commandNames() []string {
 	var names []string
 	for _, construct := range constructors() {
-		if c := construct(); c.group != groupHidden {
+		if c := construct(); c.group != groupHidden && !strings.Contains(c.name, " ") {
 			names = append(names, c.name)
-		}
-	}
-	return names
-}
-
-func containerNames() []string {
-	var names []string
-	for _, name := range commandNames() {
-		if _, ok := lookup("container " + name); ok {
-			names = append(names, name)
 		}
 	}
 	return names

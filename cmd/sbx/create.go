@@ -30,12 +30,16 @@ func create(s streams, f *specFlags, fs *pflag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
+	fetch, err := f.fetch(s, fs, spec)
+	if err != nil {
+		return err
+	}
 	id, err := newCIDFile(f.cidFile)
 	if err != nil {
 		return err
 	}
 	defer id.drop()
-	done, err := ask(s, api.VerbCreate, &api.Create{Spec: spec})
+	done, err := ask(s, api.VerbCreate, &api.Create{Spec: spec, Fetch: fetch})
 	if err != nil {
 		return err
 	}

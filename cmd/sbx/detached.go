@@ -12,6 +12,8 @@ func (c *session) untilStarted(verb string, body any) error {
 		return withCode(err)
 	}
 	defer conn.Close()
+	show := progress{w: c.s.err, verb: api.VerbPull}
+	defer show.finish()
 	for {
 		p, err := conn.Recv()
 		if err != nil {
@@ -20,8 +22,12 @@ func (c *session) untilStarted(verb string, body any) error {
 		p.CloseFiles()
 		switch p.Kind {
 		case api.KindOut, api.KindErr:
+			show.settle()
 			err = printText(c.s, p)
+		case api.KindProgress:
+			err = show.report(p)
 		case api.KindStarted:
+			show.finish()
 			var started api.Started
 			if err = p.Decode(&started); err == nil && c.started != nil {
 				err = c.started(started.ID)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -25,14 +24,12 @@ sbx ps --format '{{.Names}} {{.Status}}'`,
 			f.BoolVarP(&o.Quiet, "quiet", "q", false, "ids only")
 			f.BoolVarP(&o.Size, "size", "s", false, "how much each has written")
 			f.BoolVar(&o.NoTrunc, "no-trunc", false, "do not shorten")
-			f.StringArrayVarP(&o.Filters, "filter", "f", nil, "`KEY=VALUE` to choose by: name, id, status, label, ancestor, exited, ...")
+			f.VarP((*list)(&o.Filters), "filter", "f", "`KEY=VALUE` to choose by: name, id, status, label, ancestor, exited, ...")
 			f.StringVar(&o.Format, "format", "", "`table|json|table TEMPLATE|TEMPLATE`")
 		},
 		run: func(s streams, _ []string) error {
-			for _, filter := range o.Filters {
-				if key, _, ok := strings.Cut(filter, "="); !ok || key == "" {
-					return invalid("--filter", filter, "expected KEY=VALUE")
-				}
+			if err := checkFilters(o.Filters); err != nil {
+				return err
 			}
 			if latest {
 				o.Last = 1
@@ -50,24 +47,30 @@ func newInspect() command {
 	var o api.Inspect
 	var kind string
 	return command{
-		name: "inspect", group: groupFacts, args: "SANDBOX [SANDBOX...]", min: 1, max: -1, names: wantSandboxes,
-		short:    "show everything about sandboxes as JSON",
-		examples: "sbx inspect web\nsbx inspect -f '{{.State.Pid}}' web",
+		name: "inspect", group: groupFacts, args: "NAME [NAME...]", min: 1, max: -1, names: wantEither,
+		short:    "show everything about sandboxes, or images, as JSON",
+		examples: "sbx inspect web\nsbx inspect -f '{{.State.Pid}}' web\nsbx inspect --type image debian",
 		flags: func(f *pflag.FlagSet) {
 			f.StringVarP(&o.Format, "format", "f", "", "`json|TEMPLATE`")
 			f.BoolVarP(&o.Size, "size", "s", false, "also how much each has written")
-			f.StringVar(&kind, "type", "", "`container` is the only type so far")
+			f.StringVar(&kind, "type", "", "`container|image|network` only (default: a sandbox, or else an image)")
 		},
 		run: func(s streams, args []string) error {
+			verb := api.VerbInspect
 			switch kind {
 			case "", "container":
-			case "image", "network", "volume", "plugin", "node", "secret", "service", "task", "config":
-				return refused("--type "+kind, "sbx inspects sandboxes only")
+				o.Type = kind
+			case "image":
+				verb = api.VerbInspectImage
+			case "network":
+				verb = api.VerbNetworkInspect
+			case "volume", "plugin", "node", "secret", "service", "task", "config":
+				return refused("--type "+kind, "sbx inspects sandboxes, images and networks")
 			default:
-				return invalid("--type", kind, "expected container")
+				return invalid("--type", kind, "expected container, image or network")
 			}
 			o.Names = args
-			_, err := ask(s, api.VerbInspect, o)
+			_, err := ask(s, verb, o)
 			return err
 		},
 	}
@@ -113,7 +116,7 @@ func newVersion() command {
 				return err
 			}
 			defer conn.Close()
-			done, err := answer(s, conn, func() {})
+			done, err := answer(s, conn, api.VerbVersion, func() {})
 			if err != nil {
 				return err
 			}

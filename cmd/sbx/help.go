@@ -10,12 +10,14 @@ import (
 
 // Headings of the overview.
 const (
-	groupLife   = "Sandboxes"
-	groupInside = "Inside a sandbox"
-	groupFacts  = "Facts"
-	groupImages = "Images"
-	groupHidden = ""
-	groupOther  = "Other"
+	groupLife     = "Sandboxes"
+	groupInside   = "Inside a sandbox"
+	groupFacts    = "Facts"
+	groupImages   = "Images"
+	groupNetworks = "Networks"
+	groupDisk     = "Disk"
+	groupHidden   = ""
+	groupOther    = "Other"
 )
 
 // overview prints what sbx does, by group.
@@ -32,11 +34,13 @@ func overview(w io.Writer) error {
 			group = c.group
 			b.WriteString("\n" + group + ":\n")
 		}
-		fmt.Fprintf(&b, "  %-11s %s\n", c.name, c.short)
+		fmt.Fprintf(&b, "  %-18s  %s\n", c.name, c.short)
 	}
 	b.WriteString("\nExamples:\n" + indent(`sbx run --rm host ls -l /           the host's own system, read-only, no image needed
 sbx run --rm -it --here host bash   the same, with the current directory writable
-sbx import rootfs.tar debian        make an image, then: sbx run --rm -it debian`))
+sbx run --rm -it debian bash        an image, which is pulled if it is not there
+sbx import rootfs.tar debian        an image from files
+sbx run -d -p 8080:80 nginx         a server, at port 8080 of this machine`))
 	b.WriteString("\nFlags:\n      --help      this text; 'sbx COMMAND --help' for one command\n      --version   the version of sbx\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -51,6 +55,19 @@ func help(w io.Writer, c command) error {
 	}
 	if c.examples != "" {
 		b.WriteString("\nExamples:\n" + indent(c.examples))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// groupHelp prints the commands of one of Docker's groups.
+func groupHelp(w io.Writer, group string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage: sbx %s COMMAND [flags] [arguments]\n\nCommands:\n", group)
+	for _, word := range members(group) {
+		if c, ok := lookup(group + " " + word); ok {
+			fmt.Fprintf(&b, "  %-10s  %s\n", word, c.short)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -77,15 +94,19 @@ func indent(text string) string {
 
 func newHelp() command {
 	return command{
-		name: "help", group: groupOther, args: "[COMMAND]", max: 1, names: wantWords,
+		name: "help", group: groupOther, args: "[COMMAND]", max: 2, names: wantWords,
 		short: "explain a command",
 		run: func(s streams, args []string) error {
 			if len(args) == 0 {
 				return overview(s.out)
 			}
-			c, ok := lookup(args[0])
+			name := strings.Join(args, " ")
+			if members(name) != nil {
+				return groupHelp(s.out, name)
+			}
+			c, ok := lookup(name)
 			if !ok {
-				return usageError{fmt.Sprintf("%q is not a command of sbx", args[0])}
+				return usageError{fmt.Sprintf("%q is not a command of sbx", name)}
 			}
 			return help(s.out, c)
 		},

@@ -20,15 +20,15 @@ func newImport() command {
 mmdebstrap trixie - | sbx import - debian:13
 sbx import -c 'CMD ["python3"]' rootfs.tar python`,
 		flags: func(f *pflag.FlagSet) {
-			f.StringArrayVarP(&o.Changes, "change", "c", nil, "apply a Dockerfile `INSTRUCTION`: CMD, ENTRYPOINT, ENV, ...")
+			f.VarP((*list)(&o.Changes), "change", "c", "apply a Dockerfile `INSTRUCTION`: CMD, ENTRYPOINT, ENV, ...")
 			f.StringVarP(&o.Message, "message", "m", "", "say what it is, in the image's history")
 		},
 		run: func(s streams, args []string) error {
 			o.Source = args[0]
 			if len(args) == 2 {
 				o.Name = args[1]
-				if o.Name == api.HostImage || strings.HasPrefix(o.Name, api.HostImage+":") {
-					return invalid("name", o.Name, "it stands for the host's own file system")
+				if err := checkNewName(o.Name); err != nil {
+					return err
 				}
 			}
 			f, err := archive(s, args[0])
@@ -36,7 +36,7 @@ sbx import -c 'CMD ["python3"]' rootfs.tar python`,
 				return err
 			}
 			defer f.Close()
-			p := startProgress(s.err, f)
+			p := startFileProgress(s.err, f)
 			defer p.stop()
 			_, err = askWhile(s, p.clear, api.VerbImport, o, f)
 			return err

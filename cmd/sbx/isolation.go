@@ -14,20 +14,19 @@ import (
 
 // isolationFlags say what separates the sandbox from the host.
 type isolationFlags struct {
-	network, pid, ipc, uts string
-	capAdd, capDrop        []string
-	security               []string
-	privileged, readOnly   bool
+	pid, ipc, uts        string
+	capAdd, capDrop      []string
+	security             []string
+	privileged, readOnly bool
 }
 
 func (f *isolationFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.network, "network", "", "`none|host`")
 	fs.StringVar(&f.pid, "pid", "", "process ids: `host|container:NAME`; private otherwise")
 	fs.StringVar(&f.ipc, "ipc", "", "System V IPC and /dev/shm: `host|container:NAME`; private otherwise")
 	fs.StringVar(&f.uts, "uts", "", "host name: `host`; private otherwise")
-	fs.StringArrayVar(&f.capAdd, "cap-add", nil, "add a `CAPABILITY`, or ALL")
-	fs.StringArrayVar(&f.capDrop, "cap-drop", nil, "drop a `CAPABILITY`, or ALL")
-	fs.StringArrayVar(&f.security, "security-opt", nil, "`no-new-privileges|seccomp=FILE|seccomp=unconfined`")
+	fs.Var((*list)(&f.capAdd), "cap-add", "add a `CAPABILITY`, or ALL")
+	fs.Var((*list)(&f.capDrop), "cap-drop", "drop a `CAPABILITY`, or ALL")
+	fs.Var((*list)(&f.security), "security-opt", "`no-new-privileges|seccomp=FILE|seccomp=unconfined`")
 	fs.BoolVar(&f.privileged, "privileged", false, "everything that the user namespace can give")
 	fs.BoolVar(&f.readOnly, "read-only", false, "mount the root file system read-only")
 }
@@ -35,9 +34,6 @@ func (f *isolationFlags) add(fs *pflag.FlagSet) {
 func (f *isolationFlags) isolation() (api.Isolation, error) {
 	iso := api.Isolation{Privileged: f.privileged, ReadOnly: f.readOnly}
 	var err error
-	if iso.Network, err = network(f.network); err != nil {
-		return iso, err
-	}
 	if iso.PID, err = namespace("--pid", f.pid, "private"); err != nil {
 		return iso, err
 	}
@@ -58,14 +54,6 @@ func (f *isolationFlags) isolation() (api.Isolation, error) {
 	}
 	err = securityOpts(&iso, f.security)
 	return iso, err
-}
-
-func network(mode string) (string, error) {
-	switch mode {
-	case "", "none", "host":
-		return mode, nil
-	}
-	return "", &flagError{"--network " + quote(mode) + " is not supported yet: " + noNetworks}
 }
 
 // namespace checks a namespace mode. Private is what each sandbox has anyway.

@@ -26,7 +26,7 @@ func (f *lifecycleFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&f.stopTimeout, "stop-timeout", 10, "`SECONDS` until stop kills; -1: never")
 	fs.StringVar(&f.restart, "restart", "no", "`no` is the only policy so far")
 	fs.StringVar(&f.logDriver, "log-driver", "k8s-file", "`k8s-file` is the only driver so far")
-	fs.StringArrayVar(&f.logOpts, "log-opt", nil, "`max-size=SIZE` of a log file, max-file=N of them")
+	fs.Var((*list)(&f.logOpts), "log-opt", "`max-size=SIZE` of a log file, max-file=N of them")
 }
 
 func (f *lifecycleFlags) lifecycle(fs *pflag.FlagSet) (api.Lifecycle, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -21,8 +20,8 @@ type mountSpec struct {
 // parseMount reads --mount, a line of comma separated values with CSV quoting.
 func parseMount(text string) (api.Mount, error) {
 	const flag = "--mount"
-	fields, err := csv.NewReader(strings.NewReader(text)).Read()
-	if err != nil {
+	fields, ok := splitCSV(text)
+	if !ok {
 		return api.Mount{}, invalid(flag, text, "not comma separated key=value")
 	}
 	spec := mountSpec{kind: "volume"}

@@ -20,9 +20,9 @@ type mountFlags struct {
 }
 
 func (f *mountFlags) add(fs *pflag.FlagSet) {
-	fs.StringArrayVarP(&f.volumes, "volume", "v", nil, "`SOURCE:TARGET[:ro]` bind a file or directory of the host")
-	fs.StringArrayVar(&f.mounts, "mount", nil, "`type=bind|tmpfs,source=...,target=...[,readonly]`")
-	fs.StringArrayVar(&f.tmpfs, "tmpfs", nil, "`TARGET[:OPTIONS]` a file system in memory, options as in tmpfs(5)")
+	fs.VarP((*list)(&f.volumes), "volume", "v", "`SOURCE:TARGET[:ro]` bind a file or directory of the host")
+	fs.Var((*list)(&f.mounts), "mount", "`type=bind|tmpfs,source=...,target=...[,readonly]`")
+	fs.Var((*list)(&f.tmpfs), "tmpfs", "`TARGET[:OPTIONS]` a file system in memory, options as in tmpfs(5)")
 	fs.BoolVar(&f.here, "here", false, "short for -v $PWD:$PWD -w $PWD")
 }
 

@@ -98,12 +98,17 @@ func TestProgressLine(t *testing.T) {
 // it says what it does.
 func TestHelp(t *testing.T) {
 	h := newHome(t)
-	for _, name := range commandNames() {
-		got := h.sbx(name, "--help")
+	for _, construct := range constructors() {
+		c := construct()
+		name := c.name
+		if c.group == groupHidden {
+			continue
+		}
+		got := h.sbx(append(strings.Fields(name), "--help")...)
 		if got.code != 0 || !strings.HasPrefix(got.out, "Usage: sbx "+name) || got.err != "" {
 			t.Errorf("%s --help: %+v", name, got)
 		}
-		if same := h.sbx("help", name); same != got {
+		if same := h.sbx(append([]string{"help"}, strings.Fields(name)...)...); same != got {
 			t.Errorf("help %s differs from %s --help", name, name)
 		}
 		for line := range strings.Lines(got.out) {
@@ -112,9 +117,20 @@ func TestHelp(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range [][]string{nil, {"help"}, {"--help"}, {"container"}} {
+	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
 		if got := h.sbx(args...); got.code != 0 || !strings.Contains(got.out, "\nSandboxes:\n  run ") {
 			t.Errorf("%q: %+v", args, got)
+		}
+	}
+	for _, group := range groupNames() {
+		got := h.sbx(group)
+		if got.code != 0 || got != h.sbx("help", group) || got != h.sbx(group, "--help") {
+			t.Errorf("%s: %+v", group, got)
+		}
+		for _, word := range members(group) {
+			if !strings.Contains(got.out, "\n  "+word+" ") {
+				t.Errorf("%s does not explain %s", group, word)
+			}
 		}
 	}
 	h.sbx("--version").want(t, result{out: "sbx version 0.1.0-dev\n"})

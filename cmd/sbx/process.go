@@ -21,7 +21,7 @@ type processFlags struct {
 func (f *processFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.entrypoint, "entrypoint", "", "program to run instead of the image's entrypoint")
 	fs.BoolVar(&f.init, "init", false, "run a pid 1 that reaps and forwards signals")
-	fs.StringArrayVar(&f.ulimits, "ulimit", nil, "`NAME=SOFT[:HARD]` resource limit, see setrlimit(2); -1 for none")
+	fs.Var((*list)(&f.ulimits), "ulimit", "`NAME=SOFT[:HARD]` resource limit, see setrlimit(2); -1 for none")
 	addProgramFlags(fs, &f.env, &f.envFiles, &f.workDir, &f.user)
 	fs.BoolVarP(&f.tty, "tty", "t", false, "give the program a terminal")
 	fs.BoolVarP(&f.stdin, "interactive", "i", false, "keep standard input open")
@@ -29,8 +29,8 @@ func (f *processFlags) add(fs *pflag.FlagSet) {
 
 // addProgramFlags are those that run and exec share.
 func addProgramFlags(fs *pflag.FlagSet, env, envFiles *[]string, workDir, user *string) {
-	fs.StringArrayVarP(env, "env", "e", nil, "set a variable; `KEY` alone takes it from here")
-	fs.StringArrayVar(envFiles, "env-file", nil, "`FILE` of KEY=value lines")
+	fs.VarP((*list)(env), "env", "e", "set a variable; `KEY` alone takes it from here")
+	fs.Var((*list)(envFiles), "env-file", "`FILE` of KEY=value lines")
 	fs.StringVarP(workDir, "workdir", "w", "", "working `DIR` in the sandbox")
 	fs.StringVarP(user, "user", "u", "", "`NAME|UID[:GROUP|GID]` to run as")
 }

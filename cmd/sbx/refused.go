@@ -17,13 +17,15 @@ func invalid(flag, value, why string) error {
 
 // Reasons that several flags share.
 const (
-	noLimits   = "sbx has no resource limits yet"
-	noNetworks = "sbx has no networks but none and host yet"
-	noHealth   = "sbx has no health checks yet"
-	noDevices  = "sbx passes no devices in yet"
-	noPull     = "sbx pulls no images yet; use 'sbx import'"
-	noVolumes  = "sbx has no volumes but binds and tmpfs yet"
-	noWindows  = "it exists on Windows only"
+	noLimits    = "sbx has no resource limits yet"
+	noHealth    = "sbx has no health checks yet"
+	noLinks     = "sandboxes on a network of your own reach each other by name: 'sbx network create'"
+	noLinkLocal = "link-local addresses follow from the MAC address"
+	noDevices   = "sbx passes no devices in yet"
+	noChoice    = "an image here is for one platform, the one it was pulled for"
+	noPlatform  = "sbx pushes one platform, the one the image was pulled for"
+	noVolumes   = "sbx has no volumes but binds and tmpfs yet"
+	noWindows   = "it exists on Windows only"
 )
 
 // longName is the flag of Docker that a letter stands for, where sbx does not
@@ -37,17 +39,14 @@ func longName(cmd, letter string) string {
 			return "link"
 		}
 	}
+	if cmd == "network inspect" && letter == "v" {
+		return "verbose"
+	}
 	switch letter {
 	case "m":
 		return "memory"
 	case "c":
 		return "cpu-shares"
-	case "p":
-		return "publish"
-	case "P":
-		return "publish-all"
-	case "q":
-		return "quiet"
 	}
 	return letter
 }
@@ -55,7 +54,7 @@ func longName(cmd, letter string) string {
 // refusedFlag says why a flag that docker has for this command is refused; empty
 // if docker does not have it either.
 func refusedFlag(cmd, name string) string {
-	name = string(normalize(nil, name))
+	name = normalize(name)
 	switch cmd {
 	case "run", "create":
 		return refusedRunFlag(name)
@@ -75,10 +74,77 @@ func refusedFlag(cmd, name string) string {
 		if name == "details" {
 			return "sbx keeps no attributes with log lines"
 		}
-	case "import":
-		if name == "platform" {
-			return "an imported image is always for this machine's platform"
+	case "inspect", "ps", "attach", "restart", "stop":
+	default:
+		if why := refusedNetworkFlag(cmd, name); why != "" {
+			return why
 		}
+		return refusedImageFlag(cmd, name)
+	}
+	return ""
+}
+
+// refusedImageFlag is refusedFlag for commands about images, podman's flags too.
+func refusedImageFlag(cmd, name string) string {
+	switch cmd + " " + name {
+	case "import platform":
+		return "an imported image is always for this machine's platform"
+	case "push platform":
+		return noPlatform
+	case "history platform", "image inspect platform", "rmi platform", "save platform":
+		return noChoice
+	case "images tree":
+		return "sbx lists images in one way"
+	case "rmi no-prune":
+		return "sbx keeps no layers that no image uses"
+	case "search list-tags":
+		return "sbx lists repositories only; 'sbx pull -a' gets every tag"
+	case "system prune volumes":
+		return noVolumes
+	case "pull arch", "pull os", "pull variant":
+		return "use --platform OS/ARCH[/VARIANT]"
+	case "pull decryption-key", "push encryption-key", "push encrypt-layer":
+		return "sbx encrypts no layers"
+	case "push sign-by", "push sign-by-sigstore", "push sign-by-sigstore-private-key", "push sign-passphrase-file":
+		return "sbx signs no images"
+	case "push remove-signatures":
+		return "sbx pushes no signatures anyway"
+	case "save compress", "save uncompressed":
+		return "layers in archives are as Docker writes them; compress the archive as a whole"
+	}
+	return ""
+}
+
+// refusedNetworkFlag is refusedFlag for commands about networks, podman's flags
+// too.
+func refusedNetworkFlag(cmd, name string) string {
+	switch cmd + " " + name {
+	case "network create attachable", "network create ingress", "network create scope":
+		return "sbx has no swarm"
+	case "network create config-from", "network create config-only":
+		return "sbx keeps no configurations apart from networks"
+	case "network create aux-address":
+		return "leave addresses out with --ip-range"
+	case "network create ipam-driver", "network create ipam-opt":
+		return "sbx chooses addresses in one way"
+	case "network create ipv4":
+		return "every network has IPv4"
+	case "network create disable-dns", "network create dns":
+		return "name servers are chosen for each sandbox, with --dns"
+	case "network create interface-name":
+		return noBridgeName
+	case "network create route":
+		return "a network has one gateway"
+	case "network inspect verbose":
+		return "there is nothing more to show"
+	case "network connect driver-opt":
+		return "networks have no options for one sandbox"
+	case "network connect gw-priority":
+		return "the network that the sandbox was made with has the default route"
+	case "network connect link":
+		return noLinks
+	case "network connect link-local-ip":
+		return noLinkLocal
 	}
 	return ""
 }
@@ -94,16 +160,17 @@ func refusedRunFlag(name string) string {
 		return "sbx has no cgroups of its own yet"
 	case "oom-score-adj":
 		return "it is a resource limit, and " + noLimits
-	case "add-host", "dns", "dns-option", "dns-search", "domainname", "expose", "ip", "ip6", "link",
-		"link-local-ip", "mac-address", "network-alias", "publish", "publish-all":
-		return noNetworks
+	case "domainname":
+		return "sbx sets no NIS domain; --hostname takes a name with its domain"
+	case "link":
+		return noLinks
+	case "link-local-ip":
+		return noLinkLocal
 	case "health-cmd", "health-interval", "health-retries", "health-start-interval",
 		"health-start-period", "health-timeout", "no-healthcheck":
 		return noHealth
 	case "device", "device-cgroup-rule", "gpus":
 		return noDevices
-	case "disable-content-trust", "platform", "quiet":
-		return noPull
 	case "volume-driver", "volumes-from":
 		return noVolumes
 	case "cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation":
@@ -150,24 +217,19 @@ func refusedGlobal(name string) string {
 // refusedCommand says why one of docker's commands is refused.
 func refusedCommand(name string) string {
 	switch name {
-	case "build", "buildx", "builder", "commit", "container commit":
-		return "sbx builds no images yet; use 'sbx import'"
-	case "pull", "push", "login", "logout", "search", "manifest", "image pull", "image push":
-		return "sbx talks to no registries yet; use 'sbx import'"
-	case "images", "rmi", "save", "load", "tag", "history", "image ls", "image rm", "image prune",
-		"image inspect", "image save", "image load", "image tag", "image history":
-		return "sbx has no image commands but import yet"
-	case "network", "port", "container port":
-		return noNetworks
+	case "build", "buildx", "builder", "commit", "container commit", "image build":
+		return "sbx builds no images yet; use 'sbx pull' or 'sbx import'"
+	case "manifest":
+		return "sbx makes no lists of images; 'sbx pull --platform' chooses from one"
 	case "volume":
 		return noVolumes
 	case "pause", "unpause", "stats", "update", "container pause", "container unpause",
 		"container stats", "container update":
 		return noLimits
-	case "cp", "diff", "export", "container cp", "container diff", "container export":
-		return "sbx copies no files out of sandboxes yet; use -v"
-	case "events", "system", "compose", "context", "plugin", "trust", "swarm", "service", "stack",
-		"node", "secret", "config", "container prune", "checkpoint":
+	case "cp", "diff", "container cp", "container diff":
+		return "sbx copies no single files out of sandboxes yet; use -v, or export"
+	case "events", "system events", "compose", "context", "plugin", "trust", "swarm", "service", "stack",
+		"node", "secret", "config", "checkpoint":
 		return "sbx does not have it"
 	}
 	return ""

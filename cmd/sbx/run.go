@@ -25,7 +25,7 @@ func newRun() command {
 		short: "run a program in a new sandbox",
 		examples: `sbx run --rm host id                            the host's own system, read-only
 sbx run --rm -it -v ./src:/src:ro debian bash   an image, with a directory of yours
-sbx run -d --name web debian python3 -m http.server
+sbx run -d --name web -p 8080:80 nginx           a server, at port 8080 of this machine
 tar c . | sbx run --rm -i --network none debian tar t`,
 		flags: func(f *pflag.FlagSet) {
 			fs = f
@@ -50,6 +50,10 @@ func run(s streams, f *specFlags, o runFlags, fs *pflag.FlagSet, args []string) 
 	if err != nil {
 		return err
 	}
+	fetch, err := f.fetch(s, fs, spec)
+	if err != nil {
+		return err
+	}
 	a := attachment{tty: f.tty, proxy: o.sigProxy, keys: keys}
 	if !o.detach {
 		a.in, a.out, a.err = attached(f)
@@ -64,14 +68,14 @@ func run(s streams, f *specFlags, o runFlags, fs *pflag.FlagSet, args []string) 
 	}
 	defer id.drop()
 	if o.detach {
-		return runDetached(s, &api.Run{Spec: spec, Detach: true}, id)
+		return runDetached(s, &api.Run{Spec: spec, Detach: true, Fetch: fetch}, id)
 	}
 	p, err := newPlan(s, a)
 	if err != nil {
 		return err
 	}
 	c := session{s: s, attachment: a, started: id.write}
-	return c.converse(api.VerbRun, p, &api.Run{Spec: spec, Stdio: p.stdio})
+	return c.converse(api.VerbRun, p, &api.Run{Spec: spec, Stdio: p.stdio, Fetch: fetch})
 }
 
 // attached says which standard files the program gets: all, input only with -i,

@@ -81,6 +81,8 @@ func (c *session) converse(verb string, p *plan, body any) (err error) {
 // follow reads packets until the program has ended.
 func (c *session) follow() (api.Done, error) {
 	var done api.Done
+	show := progress{w: c.s.err, verb: api.VerbPull}
+	defer show.finish()
 	for {
 		p, err := c.conn.Recv()
 		if err != nil {
@@ -88,9 +90,13 @@ func (c *session) follow() (api.Done, error) {
 		}
 		switch p.Kind {
 		case api.KindStarted:
+			show.finish()
 			err = c.begin(p)
 		case api.KindOut, api.KindErr:
+			show.settle()
 			err = printText(c.s, p)
+		case api.KindProgress:
+			err = show.report(p)
 		case api.KindFault:
 			err = faultOf(p)
 		case api.KindExited, api.KindDone:

@@ -106,8 +106,35 @@ func (c *session) handle(ch <-chan os.Signal) {
 // die ends us as the signal would have, with the terminal as it was.
 func (c *session) die(sig syscall.Signal) {
 	c.term.restore()
+	dieOf(sig)
+}
+
+func dieOf(sig syscall.Signal) {
 	signal.Reset(sig)
 	// A signal to ourselves cannot fail.
 	_ = unix.Kill(unix.Getpid(), sig)
 	select {}
+}
+
+// beforeDeath undoes something if a signal ends us before stop is called.
+func beforeDeath(undo func()) (stop func()) {
+	ch := make(chan os.Signal, 1)
+	for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
+		// nohup: a signal that is ignored stays so.
+		if !signal.Ignored(sig) {
+			signal.Notify(ch, sig)
+		}
+	}
+	go func() {
+		for s := range ch {
+			undo()
+			if sig, ok := s.(syscall.Signal); ok {
+				dieOf(sig)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(ch)
+	}
 }

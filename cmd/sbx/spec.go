@@ -13,11 +13,12 @@ type specFlags struct {
 	name, hostname string
 	labels         []string
 	labelFiles     []string
-	pull           string
 	cidFile        string
 	attach         []string
+	fetchFlags
 	processFlags
 	isolationFlags
+	networkFlags
 	mountFlags
 	lifecycleFlags
 }
@@ -25,13 +26,14 @@ type specFlags struct {
 func (f *specFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.name, "name", "", "name of the sandbox")
 	fs.StringVarP(&f.hostname, "hostname", "h", "", "host name (default: the first 12 digits of the id)")
-	fs.StringArrayVarP(&f.labels, "label", "l", nil, "`KEY[=VALUE]` to find the sandbox by")
-	fs.StringArrayVar(&f.labelFiles, "label-file", nil, "`FILE` of labels")
-	fs.StringVar(&f.pull, "pull", "missing", "get the image: `always|missing|newer|never`")
+	fs.VarP((*list)(&f.labels), "label", "l", "`KEY[=VALUE]` to find the sandbox by")
+	fs.Var((*list)(&f.labelFiles), "label-file", "`FILE` of labels")
 	fs.StringVar(&f.cidFile, "cidfile", "", "write the id to a `FILE` that must not exist")
-	fs.StringArrayVarP(&f.attach, "attach", "a", nil, "attach `stdin|stdout|stderr` only")
+	fs.VarP((*list)(&f.attach), "attach", "a", "attach `stdin|stdout|stderr` only")
+	f.fetchFlags.add(fs)
 	f.processFlags.add(fs)
 	f.isolationFlags.add(fs)
+	f.networkFlags.add(fs)
 	f.mountFlags.add(fs)
 	f.lifecycleFlags.add(fs)
 }
@@ -44,6 +46,9 @@ func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
 		return s, err
 	}
 	var err error
+	if s.Image, err = absoluteImage(s.Image); err != nil {
+		return s, err
+	}
 	if s.Labels, err = labels(f.labelFiles, f.labels); err != nil {
 		return s, err
 	}
@@ -51,6 +56,9 @@ func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
 		return s, err
 	}
 	if s.Isolation, err = f.isolation(); err != nil {
+		return s, err
+	}
+	if s.Isolation.Network, s.Net, err = f.network(s.Hostname); err != nil {
 		return s, err
 	}
 	if s.Mounts, err = f.list(); err != nil {
@@ -77,10 +85,8 @@ func (f *specFlags) checkWords(fs *pflag.FlagSet, s api.Spec) error {
 	case s.Hostname != "" && !isHostname(s.Hostname):
 		return invalid("--hostname", s.Hostname, "expected letters, digits, '.' and '-'")
 	}
-	switch s.Pull {
-	case "always", "missing", "newer", "never":
-	default:
-		return invalid("--pull", s.Pull, "expected always, missing, newer or never")
+	if err := checkPull("--pull", s.Pull); err != nil {
+		return err
 	}
 	for _, a := range f.attach {
 		if a != "stdin" && a != "stdout" && a != "stderr" {

@@ -25,12 +25,19 @@ type screen struct {
 
 func (h home) screen(args ...string) *screen {
 	h.t.Helper()
-	master, tty, err := pty(api.Size{Rows: 33, Cols: 77})
+	return h.screenWith(api.Size{Rows: 33, Cols: 77}, nil, args...)
+}
+
+// screenWith is a screen of another size, with more of an environment.
+func (h home) screenWith(size api.Size, env []string, args ...string) *screen {
+	h.t.Helper()
+	master, tty, err := pty(size)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { master.Close(); tty.Close() })
 	s := &screen{t: h.t, master: master, tty: tty, cmd: h.command(args...)}
+	s.cmd.Env = append(s.cmd.Env, env...)
 	onTTY(s.cmd, tty)
 	if err := s.cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -40,6 +47,12 @@ func (h home) screen(args ...string) *screen {
 
 // expect reads until text was shown.
 func (s *screen) expect(text string) {
+	s.t.Helper()
+	s.until(text)
+}
+
+// until is expect that gives all that was shown up to the text's end.
+func (s *screen) until(text string) string {
 	s.t.Helper()
 	buf := make([]byte, 4096)
 	if err := s.master.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -52,7 +65,9 @@ func (s *screen) expect(text string) {
 			s.t.Fatalf("%v; waiting for %q, seen %q", err, text, s.seen)
 		}
 	}
-	_, s.seen, _ = strings.Cut(s.seen, text)
+	before, after, _ := strings.Cut(s.seen, text)
+	s.seen = after
+	return before + text
 }
 
 func (s *screen) keys(text string) {

@@ -35,7 +35,9 @@ func TestRequests(t *testing.T) {
 		"ps -n 3 -f name=x -f id=y":  `ps {"last":3,"filters":["name=x","id=y"]}`,
 		"ps --format json":           `ps {"format":"json"}`,
 		"inspect -f {{.Id}} -s a b":  `inspect {"names":["a","b"],"format":"{{.Id}}","size":true}`,
-		"inspect --type container a": `inspect {"names":["a"]}`,
+		"inspect --type container a": `inspect {"names":["a"],"type":"container"}`,
+		"container inspect a":        `inspect {"names":["a"],"type":"container"}`,
+		"inspect --type image a":     `image inspect {"names":["a"]}`,
 		"top a":                      `top {"name":"a"}`,
 		"top a -o pid,comm":          `top {"name":"a","args":["-o","pid,comm"]}`,
 		"info -f json":               `info {"format":"json","client":"0.1.0-dev"}`,
@@ -146,25 +148,50 @@ func TestComplete(t *testing.T) {
 		if strings.Contains(string(p.Body), "images") {
 			text = "debian:13\n"
 		}
+		if strings.Contains(string(p.Body), "networks") {
+			text = "bridge\nlab\n"
+		}
+		if strings.Contains(string(p.Body), "repositories") {
+			text = "debian\n"
+		}
 		return conn.Send(api.KindDone, api.Done{Text: text})
 	})
 	for words, want := range map[string]string{
-		"re":                      "restart\nrename\n",
-		"container l":             "ls\nlist\nlogs\n",
-		"rm w":                    "web\nworker\n",
-		"rm -f web wo":            "worker\n",
-		"run --n":                 "--name\n--network\n",
-		"run --network ":          "none\nhost\n",
-		"run --rm --name x -it ":  "debian:13\nhost\n",
-		"run --rm -v /a:/b host ": "",
-		"run host --":             "",
-		"exec -i":                 "",
-		"exec -u root w":          "web\nworker\n",
-		"exec web ":               "",
-		"completion z":            "zsh\n",
-		"help ru":                 "run\n",
-		"import ":                 "",
-		"nope ":                   "",
+		"re":                        "restart\nrename\n",
+		"container l":               "list\nlogs\nls\n",
+		"rm w":                      "web\nworker\n",
+		"rm -f web wo":              "worker\n",
+		"run --n":                   "--name\n--network\n--network-alias\n",
+		"run --network ":            "none\nhost\npasta\nslirp4netns\ncontainer:\nbridge\nlab\n",
+		"network inspect l":         "lab\n",
+		"network connect ":          "bridge\nlab\n",
+		"network connect lab w":     "web\nworker\n",
+		"network connect lab web w": "",
+		"network create -d ":        "bridge\n",
+		"network c":                 "connect\ncreate\n",
+		"port w":                    "web\nworker\n",
+		"run --rm --name x -it ":    "debian:13\nhost\n",
+		"run --rm -v /a:/b host ":   "",
+		"run host --":               "",
+		"exec -i":                   "",
+		"exec -u root w":            "web\nworker\n",
+		"exec web ":                 "",
+		"completion z":              "zsh\n",
+		"help ru":                   "run\n",
+		"help system r":             "reset\n",
+		"sy":                        "system\n",
+		"image in":                  "inspect\n",
+		"image inspect ":            "debian:13\n",
+		"pull ":                     "debian:13\n",
+		"push ":                     "debian:13\ndebian\n",
+		"tag debian:13 d":           "",
+		"save --format oci":         "oci-archive\noci-dir\n",
+		"save --format oci-dir -o ": "",
+		"inspect ":                  "web\nworker\ndebian:13\n",
+		"pull --policy n":           "newer\nnever\n",
+		"login --pass":              "--password\n--password-stdin\n",
+		"import ":                   "",
+		"nope ":                     "",
 	} {
 		args := append([]string{"__complete"}, strings.Split(words, " ")...)
 		if got := h.sbx(args...); got != (result{out: want}) {

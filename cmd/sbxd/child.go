@@ -1,19 +1,16 @@
 package main
 
 import (
-	"os"
-
 	"github.com/rootless-containers/rootlesskit/v3/pkg/child"
-	"github.com/rootless-containers/rootlesskit/v3/pkg/port/builtin"
 
 	"sbx/internal/dirs"
-	"sbx/slirp"
 	"sbx/userns"
 )
 
-// inNamespaces is rootlesskit's other half, in the new user and mount namespaces. It
-// runs twice: rootlesskit executes it again to gain the capabilities. It ends
-// with the keeper.
+// inNamespaces is rootlesskit's other half, in the new user and mount namespaces.
+// It needs no drivers: the way out configures itself, and published ports are a
+// process of the supervisor's. It runs twice: rootlesskit executes it again to gain
+// the capabilities. It ends with the keeper.
 func inNamespaces() error {
 	d, err := dirs.Find()
 	if err != nil {
@@ -28,8 +25,6 @@ func inNamespaces() error {
 		ChildUseActivationEnvKey:  activationEnv,
 		RunActivationHelperEnvKey: runHelperEnv,
 		TargetCmd:                 []string{keeperLink(d)},
-		NetworkDriver:             slirp.NewChildDriver(os.Getenv(driverEnv)),
-		PortDriver:                builtin.NewChildDriver(os.Stderr),
 		DetachNetNS:               true,
 		Propagation:               propagation,
 	})

@@ -1,6 +1,7 @@
 // Sbxd is the part of sbx that stays in the background: rootlesskit's parent and
-// child, which make the namespaces, and the supervisor, which runs in them. The
-// command line starts it; it is not meant to be called by hand.
+// child, which make the namespaces, the supervisor, which runs in them, and what
+// forwards published ports. The command line starts it; it is not meant to be
+// called by hand.
 package main
 
 import (
@@ -12,7 +13,6 @@ import (
 	"syscall"
 
 	"sbx/api"
-	"sbx/image"
 	"sbx/sandbox/keeper"
 	"sbx/userns"
 )
@@ -22,25 +22,20 @@ import (
 const (
 	pipeEnv       = "_SBX_PIPE"           // its presence makes a process the child
 	stateEnv      = "_SBX_STATE"          // rootlesskit's state directory
-	driverEnv     = "_SBX_DRIVER"         // name of the network driver
 	activationEnv = "_SBX_ACTIVATION"     // never used: no socket activation
 	runHelperEnv  = "_SBX_ACTIVATION_RUN" // the same
 )
 
 func main() { os.Exit(play(os.Args)) }
 
-// play chooses the role. Others start this binary under names of their own, and
-// the storage library does so in the middle of everything else, so names come
-// first; then what rootlesskit has put into the environment; then the words.
+// play chooses the role. Others start this binary under names of their own, so names
+// come first; then what rootlesskit has put into the environment; then the words.
 func play(args []string) int {
 	if filepath.Base(args[0]) == "unshare" {
 		return status(userns.Unshare(args))
 	}
 	if played, err := userns.Helper(args); played {
 		return status(err)
-	}
-	if image.ReexecInit() {
-		return 0
 	}
 	if os.Getenv(pipeEnv) != "" {
 		return startup(inNamespaces())
@@ -52,6 +47,8 @@ func play(args []string) int {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		defer stop()
 		return status(supervise(ctx))
+	case len(args) == 2 && args[1] == "ports":
+		return status(publish())
 	}
 	fmt.Fprintln(os.Stderr, "sbxd is started by sbx; run: sbx help")
 	return api.ExitFault

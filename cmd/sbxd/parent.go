@@ -7,7 +7,6 @@ import (
 	"runtime"
 
 	kit "github.com/rootless-containers/rootlesskit/v3/pkg/parent"
-	"github.com/rootless-containers/rootlesskit/v3/pkg/port/builtin"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
@@ -15,6 +14,7 @@ import (
 	"sbx/internal/dirs"
 	"sbx/sandbox/keeper"
 	"sbx/slirp"
+	"sbx/slirp/ports"
 	"sbx/userns"
 )
 
@@ -56,6 +56,15 @@ func parent() error {
 			return err
 		}
 	}
+	stop, err := ports.AnswerHolders(d.Run)
+	if err != nil {
+		return api.Wrap("start the supervisor", "", err)
+	}
+	return errors.Join(inhabit(d, self, host, source), stop())
+}
+
+// inhabit lives as long as the keeper.
+func inhabit(d dirs.Dirs, self string, host userns.Host, source userns.Source) error {
 	out := slirp.New(d.Run, os.Stderr)
 	// Each survivor that ends meanwhile is one less.
 	for {
@@ -129,23 +138,15 @@ func create(d dirs.Dirs, self string, source userns.Source, out *slirp.Driver) e
 	if err := kit.InitStateDir(state); err != nil {
 		return api.Wrap("prepare", state, err)
 	}
-	ports, err := builtin.NewParentDriver(os.Stderr, state, true, "auto")
-	if err != nil {
-		return err
-	}
-	if err := os.Setenv(driverEnv, out.Name()); err != nil {
-		return err
-	}
 	// Rootlesskit executes this binary again with these arguments; what makes it
 	// the child is pipeEnv. The word is for the reader of ps.
 	os.Args = []string{"sbxd", "child"}
-	err = runKit(kit.Opt{
+	err := runKit(kit.Opt{
 		PipeFDEnvKey:             pipeEnv,
 		StateDirEnvKey:           stateEnv,
 		ChildUseActivationEnvKey: activationEnv,
 		StateDir:                 state,
 		NetworkDriver:            out,
-		PortDriver:               ports,
 		DetachNetNS:              true,
 		Propagation:              propagation,
 		SubidSource:              ids,

@@ -20,8 +20,8 @@ import (
 )
 
 // rejoin starts a keeper in the namespaces that a running sandbox has inherited
-// from an earlier one. Rootlesskit cannot do that; all that is lost with it is
-// the forwarding of ports.
+// from an earlier one. Rootlesskit cannot do that. The published ports are still
+// there: what forwards them needs nobody.
 //
 // The kernel allows it because the user owns that user namespace (Linux 5.8 for
 // setns(2) with a pidfd; the check is that of ptrace(2)).
@@ -43,7 +43,7 @@ func rejoin(d dirs.Dirs, left *survivor, out *slirp.Driver) error {
 	defer pidfd.Close()
 	relay(pidfd)
 	// Through the keeper, which lives as long as anybody can want the network.
-	netns := filepath.Join("/proc", strconv.Itoa(pid), "root", d.Run, keeper.Switch)
+	netns := filepath.Join("/proc", strconv.Itoa(pid), "root", d.Switch())
 	stop, err := out.Reconnect(pid, netns)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sbxd: connect the network again:", err)

@@ -29,6 +29,9 @@ func supervise(ctx context.Context) error {
 			return api.Wrap("read SBX_IDLE", word, err)
 		}
 	}
+	// Not that of whoever typed the first command: sandboxes are made alike, and their
+	// programs start with it.
+	unix.Umask(0o022)
 	for _, fd := range []int{keeper.ListenFD, keeper.ExecFD} {
 		unix.CloseOnExec(fd)
 	}

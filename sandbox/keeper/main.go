@@ -61,7 +61,7 @@ func prepare() (*supervisor, error) {
 	if s.exe == "" {
 		return nil, api.Errorf("start the supervisor", "", "%s is not set", SupervisorEnv)
 	}
-	if err := keepNetns(filepath.Join(d.Run, StateDir, "netns"), d.Run); err != nil {
+	if err := keepNetns(filepath.Join(d.Run, StateDir, "netns"), d.Switch()); err != nil {
 		// Sandboxes without a network do without it.
 		fmt.Fprintln(os.Stderr, "keeper:", err)
 	}

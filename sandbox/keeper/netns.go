@@ -8,16 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Switch is where, below the runtime directory, the network namespace of the
-// supervisor is found from inside its mount namespace.
-const Switch = "switch/netns"
-
 // keepNetns binds the network namespace that rootlesskit has made, at made, once
-// more below run. Rootlesskit removes its own name for it on its end, and with
+// more as path. Rootlesskit removes its own name for it on its end, and with
 // that the mount, also for the sandboxes that are still there. The new name is on
 // a file system that nobody outside sees.
-func keepNetns(made, run string) error {
-	path := filepath.Join(run, Switch)
+func keepNetns(made, path string) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(path, &fs); err == nil && fs.Type == unix.NSFS_MAGIC {
 		return nil // the namespaces of an earlier keeper

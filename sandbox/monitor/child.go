@@ -23,7 +23,7 @@ type child struct {
 	start   uint64 // its start time
 	pidfd   *os.File
 	control *api.Conn
-	held    []*os.File // namespaces
+	held    map[string]*os.File // namespaces
 }
 
 // spawn starts pid 1 and begins to listen for later supervisors.
@@ -39,6 +39,11 @@ func (m *monitor) spawn(files []*os.File) error {
 	args := []string{pid1.RoleMain, m.prepare.Namespaces.String(), m.prepare.Points}
 	var pid int
 	err = m.onMain(func() (err error) {
+		if m.prepare.JoinNet {
+			if files, err = m.joinNet(files); err != nil {
+				return err
+			}
+		}
 		if m.prepare.Join {
 			pid, err = m.forkJoining(args, theirs, files)
 			return err
@@ -64,6 +69,20 @@ func (m *monitor) spawn(files []*os.File) error {
 	c.hold(m.prepare.Namespaces.New)
 	go m.follow()
 	return nil
+}
+
+// joinNet moves the main thread, and what it forks, to another sandbox's network.
+func (m *monitor) joinNet(files []*os.File) ([]*os.File, error) {
+	if len(files) == 0 {
+		return nil, api.Errorf("join a network", "", "its namespace is missing")
+	}
+	netns := files[len(files)-1]
+	defer netns.Close()
+	m.bound = true
+	if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, api.Wrap("setns net", "", err).WithHint("the other sandbox has just ended")
+	}
+	return files[:len(files)-1], nil
 }
 
 // fork clones pid 1 into new namespaces.
@@ -179,15 +198,24 @@ func newChild(pid int, control *api.Conn) (*child, error) {
 // hold keeps namespaces alive beyond the process, so that it is the monitor's
 // end and not the program's that waits for the kernel to take them down.
 func (c *child) hold(flags uint64) {
+	c.held = map[string]*os.File{}
 	for flag, name := range map[uint64]string{unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc"} {
 		if flags&flag == 0 {
 			continue
 		}
-		// It is only a matter of speed.
+		// For all but the network it is only a matter of speed; a missing one shows there.
 		if f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", c.pid, name)); err == nil {
-			c.held = append(c.held, f)
+			c.held[name] = f
 		}
 	}
+}
+
+// netns is the network namespace, if the sandbox has one of its own.
+func (c *child) netns() []*os.File {
+	if f := c.held["net"]; f != nil {
+		return []*os.File{f}
+	}
+	return nil
 }
 
 func (c *child) signal(sig unix.Signal) error {
@@ -233,8 +261,9 @@ func (c *child) limits() []api.Rlimit {
 
 // release closes everything that refers to the process, which has ended.
 func (c *child) release() {
-	for _, f := range append(c.held, c.pidfd) {
+	for _, f := range c.held {
 		f.Close()
 	}
+	c.pidfd.Close()
 	c.control.Close()
 }

@@ -329,7 +329,7 @@ func (m *monitor) follow() {
 			m.broken(api.Wrap("start the sandbox", "", err))
 			return
 		case p.Kind == pid1.KindReady:
-			m.tell(KindReady, nil)
+			m.tell(KindReady, nil, m.child.netns()...)
 		case p.Kind == pid1.KindPty && len(p.Files) == 1:
 			if err := m.terminal(p.Files[0]); err != nil {
 				m.broken(api.Wrap("start the sandbox", "", err))

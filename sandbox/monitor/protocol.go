@@ -26,7 +26,7 @@ const (
 //
 //	supervisor      monitor
 //	prepare +fds ->             start pid 1 in its namespaces
-//	            <-  ready       it waits for its specification
+//	            <-  ready       it waits for its specification; its network namespace
 //	start +fds  ->              client connection, standard files
 //	            <-  started     Status; pidfd of the program
 //	            <-  exited      Status; the last packet, unless
@@ -68,6 +68,8 @@ type Prepare struct {
 	// Join is the user and pid namespace of the process whose pidfd comes with
 	// the packet.
 	Join bool `json:"join,omitempty"`
+	// JoinNet is the network namespace that comes with the packet, last.
+	JoinNet bool `json:"join_net,omitempty"`
 }
 
 // Start is the program. Files: the client's connection if Client is set, then

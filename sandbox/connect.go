@@ -1,0 +1,283 @@
+package sandbox
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/undo"
+	"sbx/network"
+	"sbx/slirp/ports"
+)
+
+// joined is what a running sandbox has of the network. It is kept in the runtime
+// directory, for the next supervisor: it does not outlive the sandbox.
+type joined struct {
+	Endpoints []network.Endpoint `json:"endpoints,omitempty"`
+	IDs       []string           `json:"ids,omitempty"`   // of the networks
+	Ports     []int              `json:"ports,omitempty"` // numbers of ports.Table
+	Published []api.Port         `json:"published,omitempty"`
+}
+
+// networks are the endpoints as others are told.
+func (j *joined) networks() []api.Joined {
+	var list []api.Joined
+	for i, e := range j.Endpoints {
+		list = append(list, api.Joined{
+			Network: e.Network, NetworkID: j.IDs[i], Aliases: e.Aliases, Ifname: e.Ifname, Host: e.Host, MAC: e.MAC,
+			IP: e.IP, IP6: e.IP6, Bits: e.PrefixLen, Bits6: e.PrefixLen6, Gateway: e.Gateway, Gateway6: e.Gateway6,
+		})
+	}
+	return list
+}
+
+func (s *Supervisor) joinedFile(id string) string {
+	return filepath.Join(s.Dirs.RunOf(id), "network.json")
+}
+
+// wantsNetwork says whether a sandbox is on any bridge.
+func wantsNetwork(c *api.Config) bool {
+	return c.Isolation.Network == "" || c.Isolation.Network == api.DefaultNetwork
+}
+
+// wishes are the networks that a sandbox is to be on.
+func wishes(c *api.Config) []api.Attachment {
+	if len(c.Net.Endpoints) == 0 && !c.Net.Nowhere {
+		return []api.Attachment{{Network: api.DefaultNetwork}}
+	}
+	return c.Net.Endpoints
+}
+
+// completeNetworks writes the networks' names for what may be ids.
+func (s *Supervisor) completeNetworks(c *api.Config) error {
+	if c.Net.HostLoopback {
+		return api.Errorf("run", "", "--network %s:allow-host-loopback is not supported yet", api.DefaultNetwork).
+			WithHint("publish the service on an address of the host and use host.sbx.internal, or use --network host").WithCode(api.ExitFault)
+	}
+	if len(c.Net.Endpoints) == 0 {
+		return nil
+	}
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	for i := range c.Net.Endpoints {
+		known, err := n.swtch.Find(c.Net.Endpoints[i].Network)
+		if err != nil {
+			return withCode(err, api.ExitFault)
+		}
+		c.Net.Endpoints[i].Network = known.Name
+	}
+	return nil
+}
+
+// withCode gives an error another exit status.
+func withCode(err error, code int) error {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	coded := *e
+	return coded.WithCode(code)
+}
+
+// connect puts a sandbox that is about to start on its networks and publishes its
+// ports. It waits until the sandbox's network namespace is there.
+func (s *Supervisor) connect(b *box, l *link) (err error) {
+	if !wantsNetwork(&b.config) {
+		return nil
+	}
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	if err := s.awaitSlot(l); err != nil {
+		return err
+	}
+	var undo undo.Stack
+	defer undo.Unwind(&err)
+	var j joined
+	undo.Add("disconnect", func() error {
+		b.net = j
+		return s.disconnect(b)
+	})
+	for i, w := range wishes(&b.config) {
+		if err := n.join(b, l.netns, &w, i, &j); err != nil {
+			return err
+		}
+	}
+	if err := s.publish(n, b, &j); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	b.net = j
+	s.mu.Unlock()
+	if err := s.saveJoined(b); err != nil {
+		return err
+	}
+	undo.Release()
+	return nil
+}
+
+// join puts a sandbox on one network.
+func (n *networks) join(b *box, netns *os.File, w *api.Attachment, i int, j *joined) error {
+	known, err := n.swtch.Find(w.Network)
+	if err != nil {
+		return err
+	}
+	e, err := n.attach(b, netns, w, i)
+	if err != nil {
+		return err
+	}
+	j.Endpoints, j.IDs = append(j.Endpoints, e), append(j.IDs, known.ID)
+	return n.know(&e, b)
+}
+
+// attach makes the interface number i of a sandbox.
+func (n *networks) attach(b *box, netns *os.File, w *api.Attachment, i int) (network.Endpoint, error) {
+	e := network.Endpoint{
+		Sandbox: b.config.ID, SandboxName: b.config.Name, Network: w.Network, Aliases: w.Aliases,
+		Ifname: "eth" + strconv.Itoa(i), MAC: w.MAC, DefaultRoute: i == 0, HostLoopback: b.config.Net.HostLoopback,
+	}
+	if w.Ifname != "" {
+		e.Ifname = w.Ifname
+	}
+	for text, to := range map[string]*netip.Addr{w.IP: &e.IP, w.IP6: &e.IP6} {
+		if text == "" {
+			continue
+		}
+		var err error
+		if *to, err = netip.ParseAddr(text); err != nil {
+			return e, api.Wrap("connect to network "+w.Network, b.config.Name, err)
+		}
+	}
+	return n.swtch.Attach(netns, e)
+}
+
+// publish forwards the host's ports to the sandbox.
+func (s *Supervisor) publish(n *networks, b *box, j *joined) error {
+	for _, p := range published(&b.config) {
+		f := ports.Forward{Proto: p.Proto, Port: p.HostPort, Owner: b.config.Name}
+		if p.Host != "" {
+			a, err := netip.ParseAddr(p.Host)
+			if err != nil {
+				return api.Wrap("publish", p.Host, err)
+			}
+			f.Host = a
+		}
+		for i, e := range j.Endpoints {
+			// Answers must come back by the bridge for the client's address to be shown.
+			f.Plain = f.Plain || i == 0 && n.internal(e.Network)
+			if !f.To.IsValid() && e.IP.IsValid() {
+				f.To = netip.AddrPortFrom(e.IP, p.Port)
+			}
+			if !f.To6.IsValid() && e.IP6.IsValid() {
+				f.To6 = netip.AddrPortFrom(e.IP6, p.Port)
+			}
+		}
+		id, port, err := s.publishOne(n, f, p.HostLast)
+		if err != nil {
+			return err
+		}
+		p.HostPort = port
+		j.Ports, j.Published = append(j.Ports, id), append(j.Published, p)
+	}
+	return nil
+}
+
+func (n *networks) internal(name string) bool {
+	net, err := n.swtch.Find(name)
+	return err == nil && net.Internal
+}
+
+// published are the ports to forward: the ones that were named, and with -P the
+// exposed ones that were not.
+func published(c *api.Config) []api.Port {
+	list := slices.Clone(c.Net.Ports)
+	if !c.Net.PublishAll {
+		return list
+	}
+	for _, text := range c.Net.Expose {
+		number, proto, _ := strings.Cut(text, "/")
+		port, err := strconv.ParseUint(number, 10, 16)
+		if proto == "" {
+			proto = ports.TCP
+		}
+		if err != nil || slices.ContainsFunc(c.Net.Ports, func(p api.Port) bool { return p.Port == uint16(port) && p.Proto == proto }) {
+			continue // an image may expose anything, ranges and sctp too
+		}
+		if proto == ports.TCP || proto == ports.UDP {
+			list = append(list, api.Port{Port: uint16(port), Proto: proto})
+		}
+	}
+	return list
+}
+
+// publishOne takes the first port that is free, up to last.
+func (s *Supervisor) publishOne(n *networks, f ports.Forward, last uint16) (id int, port uint16, err error) {
+	for {
+		id, port, err = n.ports.Add(s.ctx, f)
+		if !errors.Is(err, unix.EADDRINUSE) || f.Port >= last {
+			return id, port, err
+		}
+		f.Port++
+	}
+}
+
+// disconnect takes back what connect has done. The interfaces go with the network
+// namespace.
+func (s *Supervisor) disconnect(b *box) error {
+	s.mu.Lock()
+	j := b.net
+	b.net = joined{}
+	s.mu.Unlock()
+	n := &s.nets
+	n.mu.Lock()
+	open := n.swtch != nil
+	n.mu.Unlock()
+	if !open || len(j.Endpoints) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, id := range j.Ports {
+		errs = append(errs, n.ports.Remove(s.ctx, id))
+	}
+	for _, e := range j.Endpoints {
+		n.names.Remove(e.Network, b.config.ID)
+	}
+	return errors.Join(append(errs, n.swtch.Forget(b.config.ID))...)
+}
+
+func readJoined(path string) (j joined, err error) {
+	if err = readJSON(path, &j); err == nil && len(j.IDs) != len(j.Endpoints) {
+		err = api.Errorf("read", path, "not as many ids as networks")
+	}
+	if err != nil {
+		return joined{}, err
+	}
+	return j, nil
+}
+
+func (s *Supervisor) saveJoined(b *box) error {
+	s.mu.Lock()
+	j, id := b.net, b.config.ID
+	s.mu.Unlock()
+	if err := writeJSON(s.joinedFile(id), &j, false); err != nil {
+		return diskError("write", s.joinedFile(id), err)
+	}
+	return nil
+}
+
+// leaveNetworks is disconnect for a sandbox that has ended.
+func (s *Supervisor) leaveNetworks(b *box) {
+	if err := s.disconnect(b); err != nil {
+		s.Log.Warn("leave the networks", "id", shortID(b.config.ID), "error", err)
+	}
+}

@@ -1,0 +1,234 @@
+package sandbox
+
+import (
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"sbx/api"
+	"sbx/network"
+	"sbx/network/etc"
+	"sbx/network/names"
+	"sbx/slirp"
+	"sbx/slirp/ports"
+)
+
+// networks is what the supervisor has of the network: the bridges in the switch,
+// who answers for names, and the published ports. It is opened when a sandbox
+// first wants any of it, or one that runs has it.
+type networks struct {
+	mu      sync.Mutex
+	swtch   *network.Switch
+	names   *names.Server
+	ports   *ports.Table
+	watcher *etc.Watcher
+	host    []byte       // the host's resolv.conf
+	reach   []netip.Addr // the host, as sandboxes reach it; none without a way out
+}
+
+const resolvConf = "/etc/resolv.conf"
+
+// network opens the switch, and takes over the sandboxes that are on it.
+func (s *Supervisor) network() (*networks, error) {
+	n := &s.nets
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.swtch != nil {
+		return n, nil
+	}
+	netns, err := os.Open(s.Dirs.Switch())
+	if err != nil {
+		return nil, api.Wrap("open the network", s.Dirs.Switch(), cause(err))
+	}
+	defer netns.Close()
+	sw, err := network.Open(network.Options{
+		Dir: s.Dirs.Networks(), NetNS: netns, MTU: slirp.MTU, Device: slirp.Device,
+		Aliases: hostAliases(), Used: s.wantNetwork,
+	})
+	if err != nil {
+		return nil, err
+	}
+	live := s.connected()
+	// It does what it can; who is without a network now is told in the log.
+	if err := sw.Recover(live); err != nil {
+		s.Log.Warn("recover the networks", "error", err)
+	}
+	fail := func(err error) (*networks, error) {
+		if err := sw.Close(); err != nil {
+			s.Log.Warn("close the switch", "error", err)
+		}
+		return nil, err
+	}
+	n.reach = s.hostAddrs()
+	responder, err := names.Open(netns, names.Options{Host: n.reach})
+	if err != nil {
+		return fail(err)
+	}
+	table, err := ports.Open(ports.Options{Run: s.Dirs.Run, Switch: s.Dirs.Switch(), Log: s.Log})
+	if err == nil && n.watcher == nil {
+		n.watcher, n.host, err = etc.Watch(resolvConf, s.resolversChanged)
+	}
+	if err != nil {
+		if err := responder.Close(); err != nil {
+			s.Log.Warn("close the responder", "error", err)
+		}
+		return fail(err)
+	}
+	n.swtch, n.names, n.ports = sw, responder, table
+	for i := range live {
+		if err := n.know(&live[i], s.boxOf(live[i].Sandbox)); err != nil {
+			s.Log.Warn("answer for names", "network", live[i].Network, "error", err)
+		}
+	}
+	s.forgetPorts(table)
+	return n, nil
+}
+
+// hostAddrs are what host.sbx.internal means.
+func (s *Supervisor) hostAddrs() []netip.Addr {
+	out, err := slirp.ReadOutlet(s.Dirs.Run)
+	if err != nil {
+		s.Log.Warn("read the way out", "error", err)
+	}
+	if out.Driver == slirp.None {
+		return nil
+	}
+	v4, v6, err := slirp.HostAddrs()
+	if err != nil {
+		s.Log.Warn("find the host's addresses", "error", err)
+	}
+	return slices.DeleteFunc([]netip.Addr{v4, v6}, func(a netip.Addr) bool { return !a.IsValid() })
+}
+
+// hostAliases are the networks of the way out, where addresses stand for the host.
+func hostAliases() []netip.Prefix {
+	const bits6 = 64
+	v4 := netip.PrefixFrom(netip.MustParseAddr(slirp.Address), slirp.Netmask)
+	v6 := netip.PrefixFrom(netip.MustParseAddr(slirp.Address6), bits6)
+	return []netip.Prefix{v4.Masked(), v6.Masked()}
+}
+
+// closeNetwork leaves everything as it is in the kernel.
+func (s *Supervisor) closeNetwork() {
+	n := &s.nets
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.swtch == nil {
+		return
+	}
+	for what, close := range map[string]func() error{
+		"responder": n.names.Close, "ports": n.ports.Close, "switch": n.swtch.Close, "watch": n.watcher.Close,
+	} {
+		if err := close(); err != nil {
+			s.Log.Warn("close the network", "part", what, "error", err)
+		}
+	}
+	n.swtch = nil
+}
+
+// wantNetwork names the sandboxes that are configured for a network.
+func (s *Supervisor) wantNetwork(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, b := range s.boxes {
+		if wantsNetwork(&b.config) && slices.Contains(networksOf(&b.config), name) {
+			list = append(list, b.config.Name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (s *Supervisor) boxOf(id string) *box {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.boxes[id]
+}
+
+// connected are the interfaces of the sandboxes that run.
+func (s *Supervisor) connected() []network.Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []network.Endpoint
+	for _, b := range s.boxes {
+		if b.link != nil {
+			list = append(list, b.net.Endpoints...)
+		}
+	}
+	return list
+}
+
+// know makes the responder serve the network of an endpoint, and know the sandbox
+// by its names where the network has names.
+func (n *networks) know(e *network.Endpoint, b *box) error {
+	if b == nil {
+		return nil
+	}
+	net, err := n.swtch.Find(e.Network)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(n.names.Networks(), func(k names.Network) bool { return k.Name == net.Name }) {
+		serve := names.Network{
+			Name: net.Name, Device: net.Bridge, Named: net.Name != api.DefaultNetwork, Internal: net.Internal,
+		}
+		for _, sub := range net.Subnets {
+			serve.Gateways = append(serve.Gateways, sub.Gateway)
+			serve.Subnets = append(serve.Subnets, sub.Prefix)
+		}
+		if err := n.names.Listen(serve); err != nil {
+			return err
+		}
+	}
+	c := &b.config
+	servers := addresses(c.Net.DNS)
+	sb := names.Sandbox{ID: c.ID, DNS: servers, Search: c.Net.DNSSearch}
+	sb.Names = append([]string{c.Name}, e.Aliases...)
+	sb.Names = append(sb.Names, c.Hostname, shortID(c.ID))
+	for _, a := range []netip.Addr{e.IP, e.IP6} {
+		if a.IsValid() {
+			sb.Addrs = append(sb.Addrs, a)
+		}
+	}
+	n.names.Set(net.Name, sb)
+	return nil
+}
+
+// addresses reads what the command line has checked.
+func addresses(texts []string) []netip.Addr {
+	var list []netip.Addr
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(text); err == nil {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// forgetPorts takes away the ports of sandboxes that have ended meanwhile.
+func (s *Supervisor) forgetPorts(table *ports.Table) {
+	for id, f := range table.List() {
+		s.mu.Lock()
+		owned := slices.ContainsFunc(s.owners(), func(b *box) bool { return slices.Contains(b.net.Ports, id) })
+		s.mu.Unlock()
+		if owned {
+			continue
+		}
+		if err := table.Remove(s.ctx, id); err != nil {
+			s.Log.Warn("unpublish", "port", f.String(), "error", err)
+		}
+	}
+}
+
+// owners are the sandboxes that may have ports. The caller holds the lock.
+func (s *Supervisor) owners() []*box {
+	var list []*box
+	for _, b := range s.boxes {
+		if b.link != nil {
+			list = append(list, b)
+		}
+	}
+	return list
+}

@@ -1,0 +1,264 @@
+package sandbox
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"sbx/api"
+	"sbx/network"
+)
+
+func (c *conversation) createNetwork(r *api.NetworkCreate) error {
+	n, err := c.s.network()
+	if err != nil {
+		return err
+	}
+	if known, err := n.swtch.Find(r.Name); err == nil && known.Name == r.Name && r.Ignore {
+		return c.done(known.Name + "\n")
+	}
+	spec := network.Network{
+		Name: r.Name, Driver: r.Driver, IPv6: r.IPv6, Internal: r.Internal, Isolate: r.Isolate, Labels: r.Labels, Options: r.Options,
+	}
+	if spec.Subnets, err = subnets(r); err != nil {
+		return err
+	}
+	made, err := n.swtch.Create(spec)
+	if err != nil {
+		return err
+	}
+	return c.done(made.ID + "\n")
+}
+
+// subnets puts gateways and ranges to the subnets that they are in.
+func subnets(r *api.NetworkCreate) ([]network.Subnet, error) {
+	const op = "create network"
+	var list []network.Subnet
+	for _, text := range r.Subnets {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, api.Errorf(op, r.Name, "%q is no subnet", text).WithHint("write it as 10.90.1.0/24")
+		}
+		list = append(list, network.Subnet{Prefix: p})
+	}
+	at := func(a netip.Addr) *network.Subnet {
+		i := slices.IndexFunc(list, func(s network.Subnet) bool { return s.Prefix.Contains(a) })
+		if i < 0 {
+			return nil
+		}
+		return &list[i]
+	}
+	for _, text := range r.Gateways {
+		a, err := netip.ParseAddr(text)
+		if err != nil || at(a) == nil {
+			return nil, api.Errorf(op, r.Name, "the gateway %q is in none of the subnets", text)
+		}
+		at(a).Gateway = a
+	}
+	for _, text := range r.Ranges {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || at(p.Addr()) == nil {
+			return nil, api.Errorf(op, r.Name, "the range %q is in none of the subnets", text)
+		}
+		at(p.Addr()).Range = p
+	}
+	return list, nil
+}
+
+func (c *conversation) removeNetworks(r *api.NetworkRemove) error {
+	n, err := c.s.network()
+	if err != nil {
+		return err
+	}
+	return c.each(r.Names, func(name string) error {
+		known, err := n.swtch.Find(name)
+		if err != nil && r.Force {
+			return nil
+		}
+		if err == nil {
+			err = n.remove(known.Name)
+		}
+		return err
+	})
+}
+
+// remove removes a network that nobody uses, and its responder.
+func (n *networks) remove(name string) error {
+	if err := n.swtch.Remove(name); err != nil {
+		return err
+	}
+	return n.names.Unlisten(name)
+}
+
+// connectNetwork puts a sandbox on one more network, at once if it runs.
+func (c *conversation) connectNetwork(r *api.NetworkConnect) error {
+	s := c.s
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	known, err := n.swtch.Find(r.Attachment.Network)
+	if err != nil {
+		return err
+	}
+	r.Attachment.Network = known.Name
+	s.mu.Lock()
+	b, err := s.find(r.Sandbox)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	b.wiring.Lock()
+	defer b.wiring.Unlock()
+	if err := s.mayConnect(b, known.Name); err != nil {
+		return err
+	}
+	if err := s.rewire(b, func(j *joined, l *link) error {
+		return n.join(b, l.netns, &r.Attachment, nextInterface(j), j)
+	}); err != nil {
+		return err
+	}
+	if err := s.configure(b, func(net *api.Net) { net.Endpoints = append(net.Endpoints, r.Attachment) }); err != nil {
+		return err
+	}
+	return c.done("")
+}
+
+func (s *Supervisor) mayConnect(b *box, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !wantsNetwork(&b.config):
+		return api.Errorf("connect to network "+name, b.config.Name, "it was made with --network %s", b.config.Isolation.Network)
+	case slices.Contains(networksOf(&b.config), name):
+		return api.Errorf("connect to network "+name, b.config.Name, "it is on that network already")
+	}
+	return nil
+}
+
+// networksOf are the networks that a sandbox is configured for.
+func networksOf(c *api.Config) []string {
+	var list []string
+	for _, w := range wishes(c) {
+		list = append(list, w.Network)
+	}
+	return list
+}
+
+// nextInterface is the number of an interface that is free.
+func nextInterface(j *joined) int {
+	for i := 0; ; i++ {
+		name := "eth" + strconv.Itoa(i)
+		if !slices.ContainsFunc(j.Endpoints, func(e network.Endpoint) bool { return e.Ifname == name }) {
+			return i
+		}
+	}
+}
+
+// rewire changes what a running sandbox has of the network, in the kernel and in
+// its files. One that does not run has nothing to change.
+func (s *Supervisor) rewire(b *box, change func(*joined, *link) error) error {
+	s.mu.Lock()
+	j, l := b.net, b.link
+	running := b.running()
+	j.Endpoints, j.IDs = slices.Clone(j.Endpoints), slices.Clone(j.IDs)
+	s.mu.Unlock()
+	if !running {
+		return nil
+	}
+	err := change(&j, l)
+	s.mu.Lock()
+	b.net = j
+	s.mu.Unlock()
+	return errors.Join(err, s.saveJoined(b), s.writeOwnFiles(b))
+}
+
+// configure changes the configuration of a sandbox, for good.
+func (s *Supervisor) configure(b *box, change func(*api.Net)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := b.config
+	c.Net.Endpoints = slices.Clone(wishes(&c))
+	change(&c.Net)
+	if err := writeJSON(b.dir+"/config.json", &c, true); err != nil {
+		return diskError("write", b.dir+"/config.json", err)
+	}
+	b.config = c
+	return nil
+}
+
+// disconnectNetwork takes a sandbox off a network.
+func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
+	s := c.s
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	known, err := n.swtch.Find(r.Network)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	b, err := s.find(r.Sandbox)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	b.wiring.Lock()
+	defer b.wiring.Unlock()
+	if !slices.Contains(networksOf(&b.config), known.Name) {
+		return api.Errorf("disconnect from network "+known.Name, b.config.Name, "it is not on that network").WithCode(1)
+	}
+	if err := s.rewire(b, func(j *joined, l *link) error { return n.unjoin(b, l, known.Name, j) }); err != nil {
+		return err
+	}
+	if err := s.configure(b, func(net *api.Net) {
+		net.Endpoints = slices.DeleteFunc(net.Endpoints, func(a api.Attachment) bool { return a.Network == known.Name })
+		net.Nowhere = len(net.Endpoints) == 0
+	}); err != nil {
+		return err
+	}
+	return c.done("")
+}
+
+// unjoin takes a running sandbox off a network. If that was its way out, the next
+// one becomes it.
+func (n *networks) unjoin(b *box, l *link, name string, j *joined) error {
+	i := slices.IndexFunc(j.Endpoints, func(e network.Endpoint) bool { return e.Network == name })
+	if i < 0 {
+		return nil
+	}
+	e := j.Endpoints[i]
+	if err := n.swtch.Detach(e); err != nil {
+		return err
+	}
+	n.names.Remove(name, b.config.ID)
+	j.Endpoints, j.IDs = slices.Delete(j.Endpoints, i, i+1), slices.Delete(j.IDs, i, i+1)
+	if !e.DefaultRoute || len(j.Endpoints) == 0 {
+		return nil
+	}
+	next, err := n.swtch.Route(l.netns, j.Endpoints[0])
+	if err == nil {
+		j.Endpoints[0] = next
+	}
+	return err
+}
+
+// answerNetworks carries out what is about networks.
+func (c *conversation) answerNetworks() (known bool, err error) {
+	handle := map[string]func() error{
+		api.VerbNetworkCreate:     func() error { return with(c, c.createNetwork) },
+		api.VerbNetworkRemove:     func() error { return with(c, c.removeNetworks) },
+		api.VerbNetworkConnect:    func() error { return with(c, c.connectNetwork) },
+		api.VerbNetworkDisconnect: func() error { return with(c, c.disconnectNetwork) },
+		api.VerbNetworkList:       func() error { return with(c, c.listNetworks) },
+		api.VerbNetworkInspect:    func() error { return with(c, c.inspectNetworks) },
+		api.VerbNetworkPrune:      func() error { return with(c, c.pruneNetworks) },
+		api.VerbPort:              func() error { return with(c, c.ports) },
+	}[c.packet.Kind]
+	if handle == nil {
+		return false, nil
+	}
+	return true, handle()
+}
