@@ -45,7 +45,7 @@ measure: build
 	  $(BIN)/bench --bin $(abspath $(BIN)) --rootfs "$$SBX_TEST_BUSYBOX" --json $(BIN)/out/bench.json $(BENCHFLAGS)
 
 lint: ## format, vet, layers, sizes of functions and files
-	@bad=$$(gofmt -l api cmd contrib internal sandbox tests $$(ls -d userns slirp seccomp image view 2>/dev/null)); \
+	@bad=$$(gofmt -l api cmd contrib internal sandbox tests $$(ls -d userns slirp seccomp image network view 2>/dev/null)); \
 	  test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }
 	go vet -tags $(TAGS) ./...
 	go test -tags $(TAGS) -count=1 -run '^TestArch' ./tests

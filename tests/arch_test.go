@@ -29,9 +29,13 @@ var layers = map[string][]string{
 
 	"userns":          base,
 	"slirp":           base,
+	"slirp/ports":     base,
 	"network":         base,
+	"network/etc":     base,
+	"network/names":   with(base, "network/etc"),
 	"cgroup":          base,
 	"image":           base,
+	"image/transfer":  with(base, "image"),
 	"volume":          base,
 	"fuse-overlay":    base,
 	"seccomp":         base,
@@ -42,20 +46,21 @@ var layers = map[string][]string{
 	"sandbox/pid1":    with(base, "seccomp"),
 	"sandbox/monitor": with(base, "seccomp", "cgroup", "sandbox/logfile", "sandbox/pid1"),
 	"sandbox/keeper":  base,
-	"sandbox": with(base, "userns", "slirp", "network", "cgroup", "image", "volume", "fuse-overlay", "seccomp", "view",
+	"sandbox": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view",
 		"sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
 	"build": with(base, "image", "sandbox"),
 
 	"cmd/sbx": with(base, "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
-	"cmd/sbxd": with(base, "userns", "slirp", "network", "cgroup", "image", "volume", "fuse-overlay", "view",
+	"cmd/sbxd": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "view",
 		"sandbox", "sandbox/keeper", "build"),
 
 	"seccomp/internal/mksyscalls": {}, // makes a table of seccomp; not linked
 
-	"tests":          {"tests/instance"},
+	"tests":          {"tests/instance", "tests/registry"},
 	"tests/instance": {},
 	"tests/wiretest": {"internal/wire"},
-	"contrib/bench":  {"tests/instance"},
+	"tests/registry": {},
+	"contrib/bench":  {"tests/instance", "tests/registry"},
 }
 
 func with(list []string, more ...string) []string { return append(slices.Clone(list), more...) }
@@ -128,7 +133,7 @@ func TestArchSmallBinaryStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limit = 3_500_000 // docs/adr/0007
+	const limit = 3_750_000 // docs/adr/0007
 	if st.Size() >= limit {
 		t.Errorf("sbx has %d bytes, the limit is %d", st.Size(), limit)
 	}

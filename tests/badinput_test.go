@@ -40,7 +40,8 @@ func TestBadInputIsExplained(t *testing.T) {
 		words []string // the object, and the cause or the remedy
 		args  []string
 	}{
-		{125, []string{"no-such-image", "sbx import"}, []string{"run", "no-such-image", "true"}},
+		{125, []string{"no-such-image", "sbx import"}, []string{"run", "--pull", "never", "no-such-image", "true"}},
+		{125, []string{"no-such-image"}, []string{"run", "-q", "no-such-image", "true"}},
 		{125, []string{"Bad Image", "lower"}, []string{"run", "Bad Image", "true"}},
 		{125, []string{"image", "empty"}, []string{"run", "", "true"}},
 		{125, []string{"a b", "letters"}, []string{"run", "--name", "a b", image, "true"}},
@@ -64,7 +65,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		{125, []string{"rel", "absolute"}, []string{"run", "--tmpfs", "rel", image, "true"}},
 		{125, []string{"NOSUCH"}, []string{"run", "--stop-signal", "NOSUCH", image, "true"}},
 		{125, []string{"sideways"}, []string{"run", "--pull", "sideways", image, "true"}},
-		{125, []string{"--pull", "always"}, []string{"run", "--pull", "always", image, "true"}},
+		{125, []string{"pull", image}, []string{"run", "-q", "--pull", "always", image, "true"}},
 		{125, []string{"ctrl"}, []string{"run", "--detach-keys", "ctrl-ctrl", image, "true"}},
 		{125, []string{"no command"}, []string{"run", image}},
 		{125, []string{file}, []string{"run", "--cidfile", file, image, "true"}},
@@ -129,13 +130,11 @@ func TestDockersFlagsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
 	for _, flags := range [][]string{
-		{"--memory", "1g"}, {"-m", "1g"}, {"--cpus", "1"}, {"--pids-limit", "5"}, {"--cpuset-cpus", "0"}, {"-p", "80:80"},
-		{"--publish", "80:80"}, {"-P"}, {"--network", "bridge"}, {"--network", "mine"}, {"--net", "bridge"}, {"--dns", "1.1.1.1"},
-		{"--add-host", "a:1.2.3.4"}, {"--link", "a"}, {"--ip", "1.2.3.4"}, {"--mac-address", "02:00:00:00:00:01"},
+		{"--memory", "1g"}, {"-m", "1g"}, {"--cpus", "1"}, {"--pids-limit", "5"}, {"--cpuset-cpus", "0"}, {"--link", "a"}, {"--network", "pasta"},
 		{"--device", "/dev/null"}, {"--gpus", "all"}, {"--restart", "always"}, {"--restart", "on-failure:3"}, {"--restart", "unless-stopped"},
 		{"--health-cmd", "true"}, {"--log-driver", "journald"}, {"--volumes-from", "a"}, {"--cgroup-parent", "x"}, {"--oom-kill-disable"},
 		{"--sysctl", "net.ipv4.ip_forward=1"}, {"--security-opt", "apparmor=x"}, {"--security-opt", "label=disable"}, {"--userns", "host"},
-		{"--runtime", "runsc"}, {"--isolation", "hyperv"}, {"--platform", "linux/arm64"}, {"--storage-opt", "size=1g"}, {"--shm-size", "1g"},
+		{"--runtime", "runsc"}, {"--isolation", "hyperv"}, {"--storage-opt", "size=1g"}, {"--shm-size", "1g"},
 		{"--group-add", "audio"}, {"--ipc", "container:a"},
 	} {
 		r := e.Run(append(append([]string{"run", "--rm"}, flags...), "host", "true")...)
@@ -150,7 +149,7 @@ func TestDockersFlagsAreRefused(t *testing.T) {
 			t.Errorf("%q: %+v", flags, r)
 		}
 	}
-	for _, verb := range []string{"pull", "push", "build", "images", "rmi", "commit", "cp", "volume", "network", "stats", "pause", "update", "login", "save", "load", "export", "diff", "port", "tag", "events"} {
+	for _, verb := range []string{"build", "commit", "cp", "volume", "stats", "pause", "update", "diff", "events"} {
 		r := e.Run(verb, "x")
 		if r.Code == 0 || r.Out != "" || !strings.Contains(r.Err, verb+" is not supported yet") {
 			t.Errorf("sbx %s: %+v", verb, r)

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,10 @@ var probes = map[string]func() error{
 	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
 	"zstd":    func() error { return program("zstd") },
 	"xz":      func() error { return program("xz") },
+	// All three: a registry that only sbx talks to shows little.
+	"registry": func() error {
+		return errors.Join(program("docker-registry"), program("skopeo"), program("podman"))
+	},
 }
 
 // Need skips the test when the machine lacks one of the features; when SBX_MUST
@@ -79,13 +84,19 @@ func probePasta() error {
 }
 
 func output(name string, args ...string) error {
+	_, err := outputOf(name, args...)
+	return err
+}
+
+// outputOf gives what a command says; its errors are in the error.
+func outputOf(name string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
+		return nil, fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}
-	return nil
+	return out, nil
 }
 
 func exists(path string) error {

@@ -49,7 +49,7 @@ func TestRunExitStatus(t *testing.T) {
 func TestRunFaultsAreOurs(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
-	e.Fails(125, "no-such-image", "run", "--rm", "no-such-image", "true")
+	e.Fails(125, "no-such-image", "run", "-q", "--rm", "no-such-image", "true")
 	e.Fails(125, "--no-such-flag", "run", "--no-such-flag", "host", "true")
 	e.Fails(125, "--memory", "run", "--rm", "--memory", "1g", "host", "true")
 	e.Fails(125, "/no/such/source", "run", "--rm", "-v", "/no/such/source:/mnt", "host", "true")

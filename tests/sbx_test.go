@@ -22,7 +22,8 @@ const patience = 30 * time.Second
 // Env is an instance of sbx that belongs to one test.
 type Env struct {
 	*instance.Instance
-	t testing.TB
+	t         testing.TB
+	witnesses string // directory of podman and skopeo, once they are asked
 }
 
 // Result of a command that has ended.
@@ -47,7 +48,13 @@ func Sbx(t testing.TB) *Env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Env{i, t}
+	// What is not on loopback is not reached: a name that should be local is not
+	// asked for in the world.
+	i.Extra = []string{"HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "XDG_RUNTIME_DIR=" + i.Home + "/runtime"}
+	if err := os.Mkdir(i.Home+"/runtime", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e := &Env{Instance: i, t: t}
 	t.Cleanup(func() {
 		for _, leak := range i.Leaks() {
 			t.Errorf("leak: %s", leak)

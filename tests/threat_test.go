@@ -419,14 +419,14 @@ func TestThreat46NothingIsWeakenedSilently(t *testing.T) {
 	image := e.Busybox()
 	for _, flags := range []string{
 		"--memory 1g", "-m 1g", "--cpus 1", "--cpu-shares 5", "-c 5", "--pids-limit 10", "--memory-swap 1g", "--blkio-weight 10", "--cpuset-cpus 0",
-		"--device /dev/kvm", "--gpus all", "-p 80:80", "-P", "--publish 80", "--network bridge", "--network no-such-net", "--network container:x", "--dns 1.1.1.1",
-		"--add-host a:1.1.1.1", "--ip 10.0.0.1", "--mac-address 02:00:00:00:00:01", "--userns host", "--userns keep-id", "--sysctl a=b", "--group-add 1",
+		"--device /dev/kvm", "--gpus all", "-p 80:80/sctp", "-p 1-3:1-2", "--network no-such-net", "--network container:x", "--network bridge:allow-host-loopback",
+		"--network pasta", "--network none -p 8080:80", "--add-host a:b:c", "--ip 10.0.0.1", "--mac-address 01:00:00:00:00:01", "--userns host", "--userns keep-id", "--sysctl a=b", "--group-add 1",
 		"--runtime runc", "--shm-size 1m", "--storage-opt size=1g", "--security-opt apparmor=x", "--security-opt label=disable", "--security-opt no-such",
 		"--security-opt seccomp=/no/such/file", "--security-opt seccomp=", "--cap-add NO_SUCH", "--cap-drop CAP_NO_SUCH", "--ipc container:x", "--pid container:no-such-box",
 		"--pid no-such", "--uts container:x", "--restart always", "--log-driver syslog", "--log-opt a=b", "--health-cmd true", "--volumes-from x", "-v name:/mnt",
 		"-v /mnt", "-v /etc:/mnt:Z", "-v /etc:/mnt:rshared", "-v /etc:/mnt:no-such", "-v /no/such/dir:/mnt", "--mount type=volume,target=/mnt", "--mount type=bind,source=/etc,target=/mnt,bind-propagation=shared",
 		"--mount type=bind,source=/etc", "--tmpfs /mnt:size=lots", "--tmpfs /mnt:no-such", "--tmpfs mnt", "--ulimit nofile", "--ulimit no-such=1", "--ulimit nofile=2:1",
-		"--ulimit nofile=2000000000", "-u 100000000", "-u 4294967295", "--cgroup-parent x", "--cgroupns host", "--oom-score-adj -1000", "--platform linux/s390x", "--pull always",
+		"--ulimit nofile=2000000000", "-u 100000000", "-u 4294967295", "--cgroup-parent x", "--cgroupns host", "--oom-score-adj -1000", "-q --platform linux/s390x", "-q --pull always",
 		"--stop-signal NO_SUCH", "--domainname x", "--isolation hyperv", "--no-such-flag", "--annotation a=b", "--device-cgroup-rule a", "-w relative",
 	} {
 		for _, verb := range []string{"run", "create"} {

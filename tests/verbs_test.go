@@ -121,7 +121,7 @@ func TestPullPolicies(t *testing.T) {
 	image := e.Busybox()
 	for _, policy := range []string{"missing", "never"} {
 		e.Is("ok", "run", "--rm", "--pull", policy, image, "echo", "ok")
-		e.Fails(125, "no-such-image", "run", "--rm", "--pull", policy, "no-such-image", "true")
+		e.Fails(125, "no-such-image", "run", "-q", "--rm", "--pull", policy, "no-such-image", "true")
 	}
 	e.Is("ok", "run", "--rm", "--restart", "no", image, "echo", "ok")
 }

@@ -23,8 +23,11 @@ type bench struct {
 	report   report
 	quick    bool
 	deadline time.Time
+	rootfs   string // the archive of the image that is run
 	root     string // the image, unpacked, for bwrap and crun
 	peers    peers
+	store    *remote // what pull and push rows need, once they are asked for
+	closers  []func() error
 }
 
 // subject is a command whose run time is measured.
@@ -41,7 +44,7 @@ func (b *bench) prepare(rootfs string) error {
 	if rootfs == "" {
 		return errors.New("--rootfs or SBX_TEST_BUSYBOX has to name an archive: contrib/testroots makes one")
 	}
-	b.root = filepath.Join(b.Home, "root")
+	b.rootfs, b.root = rootfs, filepath.Join(b.Home, "root")
 	if err := os.Mkdir(b.root, 0o755); err != nil {
 		return err
 	}

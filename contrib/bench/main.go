@@ -59,10 +59,15 @@ func run(o options) (missed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	b := &bench{Instance: i, quick: o.quick, deadline: time.Now().Add(6 * time.Minute)}
+	b := &bench{Instance: i, quick: o.quick, deadline: time.Now().Add(9 * time.Minute)}
 	defer func() {
 		for _, s := range b.peers.end {
 			if _, e := once(s); e != nil && err == nil {
+				err = e
+			}
+		}
+		for _, end := range b.closers {
+			if e := end(); e != nil && err == nil {
 				err = e
 			}
 		}
@@ -102,6 +107,7 @@ func (b *bench) measure(o options) error {
 		measure func() error
 	}{
 		{"init", b.inittrace}, {"cold", b.cold}, {"run", b.runs}, {"exec", b.execs}, {"parallel", b.parallel}, {"many", b.many},
+		{"pull", b.pulls}, {"push", b.pushes},
 	} {
 		if !wanted(o.rows, row.name) {
 			continue

@@ -27,11 +27,22 @@ func (b *bench) findPeers(rootfs string) {
 	}
 }
 
-// podman gets a store of its own, removed with the instance.
+// podmanDo is a podman command on a store of its own, on the kernel's overlay like
+// sbx's, removed with the instance.
+func (b *bench) podmanDo(args ...string) subject {
+	base := []string{"podman", "--root", filepath.Join(b.Root, "podman"), "--runroot", filepath.Join(b.Root, "podman-run"),
+		"--storage-driver", "overlay", "--events-backend", "none", "--cgroup-manager", "cgroupfs"}
+	return subject{name: "podman", args: append(base, args...), env: append(b.Env(), "XDG_RUNTIME_DIR="+b.Root), dir: b.Home}
+}
+
+// podman imports the image that is run, and starts one sandbox.
 func (b *bench) podman(rootfs string) error {
-	base := []string{"podman", "--root", filepath.Join(b.Root, "podman"), "--runroot", filepath.Join(b.Root, "podman-run"), "--cgroup-manager", "cgroupfs"}
+	// It keeps a process, whatever works and whatever does not.
+	b.peers.end = append(b.peers.end, b.podmanDo("system", "migrate"))
 	cmd := func(args ...string) subject {
-		return subject{name: "podman", args: append(append([]string{}, base...), args...), env: b.Env(), dir: b.Home, every: 10}
+		s := b.podmanDo(args...)
+		s.every = 10
+		return s
 	}
 	for _, s := range []subject{
 		cmd("import", rootfs, image),
@@ -43,7 +54,7 @@ func (b *bench) podman(rootfs string) error {
 	}
 	b.peers.run = append(b.peers.run, cmd("run", "--rm", "--network", "none", image, "true"))
 	b.peers.exec = append(b.peers.exec, cmd("exec", "target", "true"))
-	b.peers.end = append(b.peers.end, cmd("rm", "-f", "-t", "0", "target"))
+	b.peers.end = append([]subject{cmd("rm", "-f", "-t", "0", "target")}, b.peers.end...)
 	return nil
 }
 

@@ -21,6 +21,9 @@ type Instance struct {
 	Data string // SBX_DATA
 	Run  string // SBX_RUN
 	Home string // HOME of the callers; not in /tmp, which is private in a sandbox of the host
+	// Extra is added to the environment of commands. The supervisor gets what is
+	// there when it starts.
+	Extra []string
 }
 
 // New makes the directories. The supervisor starts with the first command.
@@ -58,7 +61,7 @@ func (i *Instance) Env() []string {
 			env = append(env, name+"="+v)
 		}
 	}
-	return env
+	return append(env, i.Extra...)
 }
 
 // Command is sbx with args, in this instance and in its home directory.

@@ -68,8 +68,8 @@ func (i *Instance) files() []string {
 		}
 	}
 	unexpected(filepath.Join(i.Data, "sandboxes"))
-	// The socket of a supervisor that was killed is replaced by the next one.
-	unexpected(i.Run, "lock", "parent.lock", "sock", "bin", "rootlesskit", "storage", "switch", "outlet.json")
+	// The sockets of processes that were killed are replaced by the next ones.
+	unexpected(i.Run, "lock", "parent.lock", "sock", "holder.sock", "bin", "rootlesskit", "storage", "switch", "outlet.json")
 	return found
 }
 
