@@ -36,6 +36,7 @@ type Staged struct {
 	source  string
 	rootSet bool // the archive has an entry for the root directory
 	opaque  bool // a whiteout in it hides all that layers below have
+	staging string
 	done    atomic.Bool
 }
 
@@ -48,6 +49,7 @@ type Staged struct {
 // as they are; nothing is left of the layer. Ending ctx stops the unpacking; a read
 // of r that waits must end for it.
 func (s *Store) Stage(ctx context.Context, r io.Reader, o StageOptions) (*Staged, error) {
+	s.litter.retry()
 	l := &Staged{source: o.Source}
 	d := &differ{s: s, ctx: ctx, r: r, o: o, l: l}
 	out, err := s.store.PrepareStagedLayer(nil, d)
@@ -59,6 +61,7 @@ func (s *Store) Stage(ctx context.Context, r io.Reader, o StageOptions) (*Staged
 	if out != nil && out.Target != "" {
 		left = s.store.CleanupStagedLayer(out)
 	}
+	s.litter.drop(l.staging)
 	// An error of r is the caller's own.
 	if source := (*readError)(nil); errors.As(err, &source) && !o.Rootfs {
 		if left == nil {
@@ -76,6 +79,7 @@ func (s *Store) Stage(ctx context.Context, r io.Reader, o StageOptions) (*Staged
 // Discard removes a layer that was not committed. It does nothing for one that was,
 // or that is removed already.
 func (s *Store) Discard(l *Staged) error {
+	s.litter.retry()
 	if l == nil || l.done.Swap(true) {
 		return nil
 	}
@@ -100,6 +104,7 @@ func (d *differ) Close() error { return nil }
 
 // ApplyDiff implements graphdriver.Differ.
 func (d *differ) ApplyDiff(dest string, _ *archive.TarOptions, opts *graphdriver.DifferOptions) (out graphdriver.DriverWithDifferOutput, err error) {
+	d.l.staging = opts.StagingDirectory
 	free, err := roomAt(d.s.graphRoot)
 	if err != nil {
 		return out, err

@@ -31,6 +31,7 @@ type Store struct {
 	write sync.Mutex            // one record is made, and the index replaced, at a time
 	index atomic.Pointer[index] // nil until it is first needed
 
+	litter   litter
 	removing map[string]bool // ids of images that are on their way out; guarded by write
 	disk     diskSizes
 }

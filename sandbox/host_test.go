@@ -102,7 +102,7 @@ func TestRootAndMounts(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	if spec.Root.Host != "" || spec.Root.Volatile || !spec.Root.ReadOnly || !slices.Equal(spec.Root.Lower, c.Layers) {
+	if spec.Root.Host != "" || spec.Root.Volatile || !spec.Root.ReadOnly || !slices.Equal(spec.Root.Lower, append(slices.Clone(c.Layers), "../../../base")) {
 		t.Errorf("%+v", spec.Root)
 	}
 	c.Lifecycle.AutoRemove = true

@@ -85,7 +85,7 @@ func TestCapNames(t *testing.T) {
 // What cannot be honoured is an error, never something weaker.
 func TestCheckIsolation(t *testing.T) {
 	for _, i := range []api.Isolation{
-		{}, {Network: "none"}, {Network: "host"}, {PID: "host", IPC: "host", UTS: "host"}, {PID: "private", IPC: "private", UTS: "private"},
+		{}, {Network: "none"}, {Network: "host"}, {Network: "bridge"}, {Network: "container:x"}, {PID: "host", IPC: "host", UTS: "host"}, {PID: "private", IPC: "private", UTS: "private"},
 		{PID: "container:other"}, {CapAdd: []string{"ALL"}}, {Privileged: true},
 	} {
 		if err := checkIsolation(&i); err != nil || i.Network == "" {
@@ -93,18 +93,17 @@ func TestCheckIsolation(t *testing.T) {
 		}
 	}
 	for want, i := range map[string]api.Isolation{
-		"--network bridge":      {Network: "bridge"},
-		"--network container:x": {Network: "container:x"},
-		"--network NONE":        {Network: "NONE"},
-		"--network host,none":   {Network: "host,none"},
-		"--pid Host":            {PID: "Host"},
-		"--pid none":            {PID: "none"},
-		"--pid ns:/proc/1":      {PID: "ns:/proc/1"},
-		"--ipc container:x":     {IPC: "container:x"},
-		"--ipc shareable":       {IPC: "shareable"},
-		"--uts container:x":     {UTS: "container:x"},
-		"--uts  host":           {UTS: " host"},
-		`capability "SYS_GOD"`:  {CapAdd: []string{"SYS_GOD"}},
+		"--network pasta":      {Network: "pasta"},
+		"--network NONE":       {Network: "NONE"},
+		"--network host,none":  {Network: "host,none"},
+		"--pid Host":           {PID: "Host"},
+		"--pid none":           {PID: "none"},
+		"--pid ns:/proc/1":     {PID: "ns:/proc/1"},
+		"--ipc container:x":    {IPC: "container:x"},
+		"--ipc shareable":      {IPC: "shareable"},
+		"--uts container:x":    {UTS: "container:x"},
+		"--uts  host":          {UTS: " host"},
+		`capability "SYS_GOD"`: {CapAdd: []string{"SYS_GOD"}},
 	} {
 		err := checkIsolation(&i)
 		if err == nil || !strings.Contains(err.Error(), want) {

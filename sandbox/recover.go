@@ -58,14 +58,27 @@ func (s *Supervisor) restore(config api.Config, dir string) {
 	l, err := s.reconnect(b)
 	if err == nil {
 		s.rejoin(b, l)
+		status := b.status
 		l.box, b.link = b, l
 		if err = s.events.add(l); err == nil {
+			s.missed(b, l, status)
 			return
 		}
 		b.link = nil
 		l.conn.Close()
 	}
 	s.settle(b)
+}
+
+// missed makes up for the report of an end that the last supervisor may not have
+// heard: the monitor is about to leave, or to offer itself for another sandbox.
+func (s *Supervisor) missed(b *box, l *link, status api.Status) {
+	if status.State != api.Exited {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.programEnded(b, l, status)
 }
 
 // reconnect greets the monitor of a sandbox that may still run.

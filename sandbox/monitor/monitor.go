@@ -323,7 +323,8 @@ func (m *monitor) follow() {
 			m.exited(m.child.wait())
 			return
 		case err == io.EOF:
-			m.broken(api.Errorf("start the sandbox", "", "its first process was killed before it was told what to become"))
+			m.broken(api.Errorf("start the sandbox", "", "its first process was killed before it was told what to become").
+				WithHint("no memory, or the limit of processes is reached: see ulimit -u, and sbxd.log"))
 			return
 		case err != nil:
 			m.broken(api.Wrap("start the sandbox", "", err))
