@@ -56,6 +56,9 @@ func run(o options) (missed bool, err error) {
 		return false, err
 	}
 	i, err := instance.New(bin)
+	if err == nil {
+		err = i.RunInMemory()
+	}
 	if err != nil {
 		return false, err
 	}

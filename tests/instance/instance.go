@@ -47,6 +47,20 @@ func New(bin string) (*Instance, error) {
 	return i, err
 }
 
+// RunInMemory puts the runtime directory where it is on a machine with a session
+// manager: on a tmpfs. It must be called before the first command.
+func (i *Instance) RunInMemory() error {
+	run, err := os.MkdirTemp("/dev/shm", "sbx-t-")
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(i.Run); err != nil {
+		return err
+	}
+	i.Run = run
+	return nil
+}
+
 // Sbx is the path of the command.
 func (i *Instance) Sbx() string { return filepath.Join(i.Bin, "sbx") }
 
@@ -142,8 +156,10 @@ func (i *Instance) Kill() {
 // Remove deletes the directories, with the files in them that belong to
 // subordinate ids.
 func (i *Instance) Remove() error {
-	if err := os.RemoveAll(i.Home); err != nil {
-		return err
+	for _, dir := range []string{i.Home, i.Run} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	if os.RemoveAll(i.Root) == nil {
 		return nil
