@@ -111,6 +111,7 @@ func (b *bench) measure(o options) error {
 	}{
 		{"init", b.inittrace}, {"cold", b.cold}, {"run", b.runs}, {"exec", b.execs}, {"parallel", b.parallel}, {"many", b.many},
 		{"pull", b.pulls}, {"push", b.pushes},
+		{"bridge", b.bridged}, {"crowd", b.crowd}, {"throughput", b.throughput}, {"lookup", b.lookups}, {"request", b.requests},
 	} {
 		if !wanted(o.rows, row.name) {
 			continue

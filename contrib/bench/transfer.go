@@ -157,10 +157,10 @@ func (b *bench) memory(pull, drop subject) error {
 		}
 		c := exec.Command(pull.args[0], pull.args[1:]...)
 		c.Env, c.Dir = pull.env, pull.dir
-		if err := c.Run(); err != nil {
+		own, err := watched(c)
+		if err != nil {
 			return err
 		}
-		own := float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024 / 1e6
 		peak, err := b.peak()
 		if err != nil {
 			return err
@@ -174,22 +174,51 @@ func (b *bench) memory(pull, drop subject) error {
 	return nil
 }
 
+// watched runs a command and gives the most memory that it had, in MB. The kernel's
+// own account of a child begins with what we had when it was forked (ru_maxrss in
+// getrusage(2) outlives an execve), so it is looked at while it runs.
+func watched(c *exec.Cmd) (mb float64, err error) {
+	if err := c.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return mb, err
+		case <-tick.C:
+			if now, err := highWater(c.Process.Pid); err == nil {
+				mb = max(mb, now)
+			}
+		}
+	}
+}
+
+// highWater is the most memory that a process had since its execve, in MB.
+func highWater(pid int) (float64, error) {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		if kb, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kb), "kB")))
+			return float64(n) * 1024 / 1e6, err
+		}
+	}
+	return 0, errors.New("it has ended")
+}
+
 // peak is the most memory that the supervisor ever had, in MB.
 func (b *bench) peak() (float64, error) {
 	for _, p := range b.Processes() {
 		if len(p.Args) != 2 || p.Args[1] != "supervisor" {
 			continue
 		}
-		raw, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/status")
-		if err != nil {
-			return 0, err
-		}
-		for line := range strings.Lines(string(raw)) {
-			if kb, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-				n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kb), "kB")))
-				return float64(n) * 1024 / 1e6, err
-			}
-		}
+		return highWater(p.PID)
 	}
 	return 0, errors.New("there is no supervisor")
 }
