@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -96,6 +97,26 @@ func (n *New) check() error {
 		}
 		if l := n.Layers[i]; l != nil && l.DiffID != d {
 			return refuse(distrust, "layer %d unpacks to %s, the configuration says %s", i+1, l.DiffID, d)
+		}
+	}
+	return n.checkNames()
+}
+
+// checkNames refuses a name with a digest that is not the image's: names may come
+// out of an archive, and NAME@DIGEST is how a user says that he wants this image and
+// no other. A name of an unfinished image would hide this one.
+func (n *New) checkNames() error {
+	for _, name := range n.Names {
+		if isPending([]string{name}) {
+			return refuse("give it another name", "the name %s is for images that are being made", printable(name))
+		}
+		_, text, digested := strings.Cut(name, "@")
+		if !digested {
+			continue
+		}
+		d, err := digest.Parse(text)
+		if err != nil || d.Algorithm().FromBytes(n.Manifest) != d && !slices.Contains(n.Digests, d) {
+			return refuse(distrust, "it is called %s, but has another digest", printable(name))
 		}
 	}
 	return nil

@@ -92,12 +92,14 @@ func TestCommitRefused(t *testing.T) {
 	s := open(t)
 	archive := pack(t, tree()...)
 	for want, change := range map[string]func(*New){
-		"removed in the meantime":   func(n *New) { n.Layers = []*Staged{n.Layers[0], nil} },
-		"the configuration says":    func(n *New) { n.Layers[1].DiffID = digest.FromString("x") },
-		"its configuration names 2": func(n *New) { n.DiffIDs = n.DiffIDs[:1] },
-		"no JSON object":            func(n *New) { n.Config = []byte("[]") },
-		"it has no layers":          func(n *New) { n.Config, n.DiffIDs, n.Layers = []byte("{}"), nil, nil },
-		"blobs for 2":               func(n *New) { n.Blobs = make([]Blob, 1) },
+		"removed in the meantime":    func(n *New) { n.Layers = []*Staged{n.Layers[0], nil} },
+		"the configuration says":     func(n *New) { n.Layers[1].DiffID = digest.FromString("x") },
+		"its configuration names 2":  func(n *New) { n.DiffIDs = n.DiffIDs[:1] },
+		"no JSON object":             func(n *New) { n.Config = []byte("[]") },
+		"it has no layers":           func(n *New) { n.Config, n.DiffIDs, n.Layers = []byte("{}"), nil, nil },
+		"blobs for 2":                func(n *New) { n.Blobs = make([]Blob, 1) },
+		"but has another digest":     func(n *New) { n.Names = []string{"localhost/app@" + digest.FromString("x").String()} },
+		"images that are being made": func(n *New) { n.Names = []string{pending + "x:latest"} },
 		"is no digest of a layer": func(n *New) {
 			n.Config = bytes.ReplaceAll(n.Config, []byte(n.DiffIDs[0]), []byte("sha256:../../x"))
 			n.DiffIDs[0] = "sha256:../../x"

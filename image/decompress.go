@@ -12,8 +12,9 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// The largest zstd windows that are accepted; the decoder takes as much memory.
-// 128 MiB is the default limit of zstd(1), --long=29 needs 512 MiB.
+// The largest windows of zstd and xz that are accepted; the decoders take as much
+// memory. 128 MiB is the default limit of zstd(1), --long=29 needs 512 MiB; xz -9 has
+// 64 MiB.
 const (
 	layerWindow  = 128 << 20
 	importWindow = 512 << 20
@@ -38,8 +39,8 @@ func formats() []format {
 		{"bzip2", "BZh", func(r io.Reader, _ uint64) (io.Reader, func(), error) {
 			return bzip2.NewReader(r), func() {}, nil
 		}},
-		{"xz", "\xfd7zXZ\x00", func(r io.Reader, _ uint64) (io.Reader, func(), error) {
-			z, err := xz.NewReader(r)
+		{"xz", "\xfd7zXZ\x00", func(r io.Reader, window uint64) (io.Reader, func(), error) {
+			z, err := xz.NewReader(newXZWindow(bufio.NewReaderSize(r, blockSize), window))
 			return z, func() {}, err
 		}},
 		{"zstd", "\x28\xb5\x2f\xfd", func(r io.Reader, window uint64) (io.Reader, func(), error) {
@@ -71,7 +72,8 @@ type unpacked struct {
 	Close func()
 }
 
-// decompress looks at the first bytes of r. A zstd window may be of the given size.
+// decompress looks at the first bytes of r. The window of zstd and xz may be of the
+// given size.
 func decompress(r io.Reader, window uint64) (*unpacked, error) {
 	in := bufio.NewReaderSize(r, blockSize)
 	head, err := in.Peek(8)

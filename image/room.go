@@ -16,7 +16,7 @@ const (
 	maxRatio   = 1000
 	ratioFrom  = 1 << 30
 	maxEntries = 4 << 20
-	// The storage library keeps the headers of directories, and all names.
+	// The names of directories and of symbolic links are kept until the end.
 	maxHeaders = 512 << 20
 	// Between two entries there is at most a long name, a long link name and a
 	// PAX header, 1 MiB each.

@@ -155,6 +155,10 @@ func (s *stream) body(size int64, use func([]byte) error) error {
 func (s *stream) rawBody(use func([]byte) error) error {
 	buf := make([]byte, 64<<10)
 	for {
+		// A hole is read without anything being fetched.
+		if err := s.feed.ctx.Err(); err != nil {
+			return err
+		}
 		n, err := s.tr.Read(buf)
 		if use != nil && n > 0 {
 			if err := use(buf[:n]); err != nil {

@@ -38,7 +38,7 @@ type flight struct {
 
 // join returns the result of the flight of this key, and starts it if there is
 // none. Its progress goes to s.Report while the caller waits.
-func (d *desk) join(ctx context.Context, key string, s *session, fly func(context.Context, *session) (Pulled, error)) (Pulled, error) {
+func (d *desk) join(ctx context.Context, key string, s *session, fly func(context.Context) (Pulled, error)) (Pulled, error) {
 	d.mu.Lock()
 	f := d.flights[key]
 	if f == nil {
@@ -46,7 +46,7 @@ func (d *desk) join(ctx context.Context, key string, s *session, fly func(contex
 		f = &flight{board: s.board, cancel: cancel, done: make(chan struct{})}
 		d.flights[key] = f
 		go func() {
-			f.result, f.err = fly(own, s)
+			f.result, f.err = fly(own)
 			d.land(key, f)
 			f.board.flush()
 			cancel()

@@ -86,8 +86,8 @@ func (j pulling) loadArchived(ctx context.Context, in *tarFiles, item archived) 
 	names := []string{}
 	for _, tag := range item.RepoTags {
 		named, err := reference.ParseNormalizedNamed(tag)
-		if err != nil {
-			return Loaded{}, badManifest("%q is not a name", clean(tag))
+		if err != nil || isDigested(named) {
+			return Loaded{}, badManifest("%q is not a name with a tag", clean(tag))
 		}
 		names = append(names, reference.TagNameOnly(named).String())
 	}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -51,6 +52,15 @@ func (m *manifest) list() bool {
 }
 
 func (m *manifest) digest() digest.Digest { return digest.FromBytes(m.raw) }
+
+// is refuses a manifest with another digest, of whatever kind. The library has seen
+// to it already, in its own way: of what it takes for schema 1 it leaves out a part.
+func (m *manifest) is(want digest.Digest) error {
+	if got := want.Algorithm().FromBytes(m.raw); got != want {
+		return mismatch(want, "it is "+got.String())
+	}
+	return nil
+}
 
 // badManifest is what a manifest is refused for.
 func badManifest(format string, args ...any) error {
@@ -112,17 +122,26 @@ func (m *manifest) kind(sent string) string {
 	return sent
 }
 
-// ambiguous refuses fields whose names differ in case only: Go takes the last of
-// them, other programs take another.
+// ambiguous refuses fields that are there twice, also in another case: Go takes the
+// last of them, and puts objects together; other programs take another.
 func ambiguous(data []byte) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
+	in := json.NewDecoder(bytes.NewReader(data))
+	if t, err := in.Token(); err != nil || t != json.Delim('{') {
 		return badManifest("it is not a JSON object")
 	}
 	seen := map[string]string{}
-	for name := range fields {
+	for in.More() {
+		t, err := in.Token()
+		name, ok := t.(string)
+		var value json.RawMessage
+		if err == nil && ok {
+			err = in.Decode(&value)
+		}
+		if err != nil || !ok {
+			return badManifest("it is not a JSON object")
+		}
 		lower := strings.ToLower(name)
-		if other, ok := seen[lower]; ok {
+		if other, twice := seen[lower]; twice {
 			return badManifest("it has both %q and %q", clean(name), clean(other))
 		}
 		seen[lower] = name

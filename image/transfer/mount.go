@@ -1,13 +1,13 @@
 package transfer
 
 import (
-	"reflect"
 	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker"
 	"go.podman.io/image/v5/pkg/blobinfocache/memory"
+	"go.podman.io/image/v5/pkg/blobinfocache/none"
 	"go.podman.io/image/v5/types"
 )
 
@@ -16,7 +16,10 @@ import (
 // nil if that is nowhere else.
 func candidates(d digest.Digest, repos []string, to reference.Named) types.BlobInfoCache {
 	scope := types.BICTransportScope{Opaque: reference.Domain(to)}
-	cache := memory.New()
+	cache, ok := like(none.NoCache, memory.New())
+	if !ok {
+		return nil
+	}
 	places := 0
 	for _, name := range repos {
 		if strings.HasPrefix(name, scope.Opaque+"/") && name != to.Name() {
@@ -24,29 +27,26 @@ func candidates(d digest.Digest, repos []string, to reference.Named) types.BlobI
 			places++
 		}
 	}
-	if places == 0 || !describe(cache, d) {
+	if places == 0 {
 		return nil
 	}
+	// It passes over blobs of which it does not know how they are packed. What it is
+	// told is of no matter, since we know better and do not ask it.
+	packed := argument(cache.RecordDigestCompressorData)
+	packed.BaseVariantCompressor, packed.SpecificVariantCompressor = "uncompressed", "unknown"
+	cache.RecordDigestCompressorData(d, packed)
 	return cache
 }
 
-// describe tells the cache that it knows how a blob is packed: it passes over those
-// of which it does not. What it is told is of no matter, since we know better and
-// do not ask it. The method's argument is of an internal type of the library, so
-// only reflection can make one; false if a later version has another.
-func describe(cache types.BlobInfoCache, d digest.Digest) bool {
-	record := reflect.ValueOf(cache).MethodByName("RecordDigestCompressorData")
-	if !record.IsValid() || record.Type().NumIn() != 2 || record.Type().In(1).Kind() != reflect.Struct {
-		return false
-	}
-	data := reflect.New(record.Type().In(1)).Elem()
-	for name, value := range map[string]string{"BaseVariantCompressor": "uncompressed", "SpecificVariantCompressor": "unknown"} {
-		field := data.FieldByName(name)
-		if !field.IsValid() || field.Kind() != reflect.String {
-			return false
-		}
-		field.SetString(value)
-	}
-	record.Call([]reflect.Value{reflect.ValueOf(d), data})
-	return true
+// like gives v the type of model. The library has caches of a type that is internal
+// and so has no name here; but there is a variable of it.
+func like[T any](_ T, v any) (T, bool) {
+	t, ok := v.(T)
+	return t, ok
+}
+
+// argument is a zero value of what f wants, whose type has no name here either.
+func argument[T any](func(digest.Digest, T)) T {
+	var zero T
+	return zero
 }

@@ -153,9 +153,7 @@ func (j pulling) join(ctx context.Context, ref reference.Named) (Pulled, error) 
 	// Hashed, for it has passwords, and the key could end up in a core dump's strings
 	// more often than the original.
 	key := fmt.Sprintf("%s %s %v %x", ref, j.want, j.explicit, sha256.Sum256(reach))
-	return deskOf(j.Store).join(ctx, key, j.session, func(ctx context.Context, s *session) (Pulled, error) {
-		return j.fetch(ctx, ref)
-	})
+	return deskOf(j.Store).join(ctx, key, j.session, func(ctx context.Context) (Pulled, error) { return j.fetch(ctx, ref) })
 }
 
 // fetch asks the registry for ref.
@@ -180,7 +178,11 @@ func (j pulling) fetch(ctx context.Context, ref reference.Named) (got Pulled, er
 		return Pulled{}, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	return j.receive(ctx, src, origin{repo: ref.Name(), names: []string{ref.String()}})
+	from := origin{repo: ref.Name(), names: []string{ref.String()}}
+	if pinned, ok := ref.(reference.Digested); ok {
+		from.pinned = pinned.Digest()
+	}
+	return j.receive(ctx, src, from)
 }
 
 // allTags pulls every tag that the repository has.

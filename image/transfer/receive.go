@@ -19,8 +19,9 @@ import (
 
 // origin says where an image comes from and what it will be called.
 type origin struct {
-	repo  string   // HOST/PATH in a registry; empty: not from one
-	names []string // normalised
+	repo   string        // HOST/PATH in a registry; empty: not from one
+	names  []string      // normalised
+	pinned digest.Digest // that the user asked for; empty: whatever the tag stands for
 }
 
 // receive brings one image from src into the store.
@@ -38,6 +39,14 @@ func (j pulling) receive(ctx context.Context, src types.ImageSource, from origin
 	}
 	if top != m {
 		d.digests = []digest.Digest{top.digest()}
+	}
+	if from.pinned != "" {
+		if err := top.is(from.pinned); err != nil {
+			return Pulled{}, err
+		}
+		if !slices.Contains([]digest.Digest{top.digest(), m.digest()}, from.pinned) {
+			d.digests = append(d.digests, from.pinned)
+		}
 	}
 	if img, ok := j.same(from, m.digest()); ok {
 		got.Image, err = j.again(ctx, img, d)
@@ -78,6 +87,9 @@ func (j pulling) manifests(ctx context.Context, src types.ImageSource) (top, m *
 		if m, err = j.manifest(ctx, img); err != nil {
 			return nil, nil, err
 		}
+		if err := m.is(chosen.Digest); err != nil {
+			return nil, nil, err
+		}
 		if m.list() {
 			return nil, nil, badManifest("it is a list of lists")
 		}
@@ -87,8 +99,7 @@ func (j pulling) manifests(ctx context.Context, src types.ImageSource) (top, m *
 	return top, m, cause(wctx, j.session.policy.check(wctx, img))
 }
 
-// manifest reads and parses one. The library has verified it if it was asked for by
-// a digest.
+// manifest reads and parses one.
 func (j pulling) manifest(ctx context.Context, img *libimage.UnparsedImage) (*manifest, error) {
 	var data []byte
 	var mediaType string

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
 	"os"
@@ -166,4 +167,45 @@ func TestPullShared(t *testing.T) {
 	if n := s.asked("GET /v2/lib/a/blobs"); n == 0 {
 		t.Error("forged blobs of the shared directory were taken")
 	}
+}
+
+// Whoever makes an archive can write any name into it, but none with a digest: what
+// is run by NAME@DIGEST is what was pinned (the digest would say that it is there
+// already, to a pull as well).
+func TestThreat18ArchiveClaimsDigest(t *testing.T) {
+	s, o := newServer(t), newOptions(t)
+	good, bad := s.make("lib/good", "1", threeLayers(), nil), s.make("lib/bad", "1", threeLayers()[:1], nil)
+	pinned := s.host() + "/lib/good@" + good.desc.Digest.String()
+	mustPull(t, o, s.host()+"/lib/bad:1", PullOptions{})
+	dir := filepath.Join(t.TempDir(), "layout")
+	if err := Save(context.Background(), o, nil, api.Save{Names: []string{s.host() + "/lib/bad:1"}, Format: api.OCIDir, Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(s.host()+"/lib/bad:1"), []byte(pinned), 1)
+	if err := os.WriteFile(index, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	victim := newOptions(t)
+	if got, err := Load(context.Background(), victim, nil, api.Load{Source: dir, Dir: dir}); err != nil || got[0].Image.ID != bad.id {
+		t.Fatalf("loaded %+v, %v", got, err)
+	}
+	if img, err := victim.Store.Resolve(pinned); err == nil {
+		t.Errorf("%s is %s", pinned, img.ID)
+	}
+	if got := mustPull(t, victim, pinned, PullOptions{}); got.Image.ID != good.id {
+		t.Errorf("pulled %s, want %s", got.Image.ID, good.id)
+	}
+	archive := layer{name: "manifest.json", content: `[{"Config":"c.json","RepoTags":["` + pinned + `"],"Layers":[]}]`}
+	f, err := os.Open(writeFile(t, "docker.tar", string(archive.plain(t))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = Load(context.Background(), newOptions(t), f, api.Load{Source: "docker.tar"})
+	checkError(t, err, "is not a name with a tag")
 }

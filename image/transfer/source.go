@@ -146,10 +146,13 @@ func notALayout(path string) error {
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // localName is the name of an image by the title it has at path: a whole name, or
-// only a tag, which then goes to the file's own name below localhost.
+// only a tag, which then goes to the file's own name below localhost. A title with a
+// digest gives none: whoever made the layout could claim any.
 func localName(path, title string) []string {
 	if strings.ContainsAny(title, "/:") {
-		if named, err := reference.ParseNormalizedNamed(title); err == nil {
+		if named, err := reference.ParseNormalizedNamed(title); err == nil && isDigested(named) {
+			return nil
+		} else if err == nil {
 			return []string{reference.TagNameOnly(named).String()}
 		}
 	}
