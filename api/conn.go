@@ -148,6 +148,27 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	return c.SendRaw(msg, files...)
 }
 
+// TrySend is Send that does not wait: unix.EAGAIN means that the peer does not read,
+// and that nothing was sent.
+func (c *Conn) TrySend(kind string, body any) error {
+	msg, err := encode(append([]byte(kind), '\n'), body)
+	if err != nil {
+		return err
+	}
+	if len(msg) > inline {
+		return unix.EMSGSIZE
+	}
+	if e := c.rc.Control(func(fd uintptr) {
+		err = unix.EINTR
+		for err == unix.EINTR {
+			err = unix.Sendmsg(int(fd), msg, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		}
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
 // encode appends the body. What is no pointer may still be a message by its
 // pointer, as for Decode; that it is one is then found out by reflection.
 func encode(msg []byte, body any) ([]byte, error) {

@@ -46,3 +46,27 @@ func TestPeek(t *testing.T) {
 		t.Errorf("of the end: %v", err)
 	}
 }
+
+// A peer that does not read gets what fits, and holds nobody up.
+func TestTrySend(t *testing.T) {
+	a, b, err := api.Pair("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	defer b.Close()
+	sent := 0
+	for ; err == nil && sent < 1_000_000; sent++ {
+		err = a.TrySend(api.KindProgress, &api.Progress{Line: "x"})
+	}
+	if !errors.Is(err, unix.EAGAIN) || sent < 2 {
+		t.Fatalf("after %d packets: %v", sent, err)
+	}
+	p, err := b.Recv()
+	if err != nil || p.Kind != api.KindProgress {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if err := a.TrySend(api.KindProgress, &api.Progress{}); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

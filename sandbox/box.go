@@ -28,7 +28,7 @@ type box struct {
 	keep    bool          // a restart: --rm does not hold for this end
 	removed bool          // no longer in the tables
 	net     joined        // while it runs
-	wiring  sync.Mutex    // held while it is connected or disconnected live
+	wiring  sync.Mutex    // held while it is connected or disconnected; taken before Supervisor.mu
 	resolv  []byte        // what we have written into its resolv.conf
 	traces  bool          // exec --privileged has put a program into it that may trace others
 }

@@ -89,7 +89,8 @@ func withCode(err error, code int) error {
 }
 
 // connect puts a sandbox that is about to start on its networks and publishes its
-// ports. It waits until the sandbox's network namespace is there.
+// ports. It waits until the sandbox's network namespace is there. The caller holds
+// b.wiring.
 func (s *Supervisor) connect(b *box, l *link) (err error) {
 	if !wantsNetwork(&b.config) {
 		return nil
@@ -105,7 +106,9 @@ func (s *Supervisor) connect(b *box, l *link) (err error) {
 	defer undo.Unwind(&err)
 	var j joined
 	undo.Add("disconnect", func() error {
+		s.mu.Lock()
 		b.net = j
+		s.mu.Unlock()
 		return s.disconnect(b)
 	})
 	for i, w := range wishes(&b.config) {
@@ -113,7 +116,7 @@ func (s *Supervisor) connect(b *box, l *link) (err error) {
 			return err
 		}
 	}
-	if err := s.publish(n, b, &j); err != nil {
+	if err := s.publish(n, b.config.Name, published(&b.config), &j); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -132,7 +135,7 @@ func (n *networks) join(b *box, netns *os.File, w *api.Attachment, i int, j *joi
 	if err != nil {
 		return err
 	}
-	e, err := n.attach(b, netns, w, i)
+	e, err := n.attach(b, netns, w, i, !slices.ContainsFunc(j.Endpoints, n.leadsOut))
 	if err != nil {
 		return err
 	}
@@ -140,11 +143,11 @@ func (n *networks) join(b *box, netns *os.File, w *api.Attachment, i int, j *joi
 	return n.know(&e, b)
 }
 
-// attach makes the interface number i of a sandbox.
-func (n *networks) attach(b *box, netns *os.File, w *api.Attachment, i int) (network.Endpoint, error) {
+// attach makes the interface number i of a sandbox, for its default route if out.
+func (n *networks) attach(b *box, netns *os.File, w *api.Attachment, i int, out bool) (network.Endpoint, error) {
 	e := network.Endpoint{
 		Sandbox: b.config.ID, SandboxName: b.config.Name, Network: w.Network, Aliases: w.Aliases,
-		Ifname: "eth" + strconv.Itoa(i), MAC: w.MAC, DefaultRoute: i == 0, HostLoopback: b.config.Net.HostLoopback,
+		Ifname: "eth" + strconv.Itoa(i), MAC: w.MAC, DefaultRoute: out, HostLoopback: b.config.Net.HostLoopback,
 	}
 	if w.Ifname != "" {
 		e.Ifname = w.Ifname
@@ -161,26 +164,43 @@ func (n *networks) attach(b *box, netns *os.File, w *api.Attachment, i int) (net
 	return n.swtch.Attach(netns, e)
 }
 
-// publish forwards the host's ports to the sandbox.
-func (s *Supervisor) publish(n *networks, b *box, j *joined) error {
-	for _, p := range published(&b.config) {
-		f := ports.Forward{Proto: p.Proto, Port: p.HostPort, Owner: b.config.Name}
+// target is where the ports of a sandbox lead.
+type target struct {
+	to, to6 netip.Addr
+	plain   bool
+}
+
+// target is on the network that leads out, if there is one: answers must come back
+// by the bridge that they go by for the client's address to be shown.
+func (n *networks) target(j *joined) target {
+	if len(j.Endpoints) == 0 {
+		return target{}
+	}
+	i := slices.IndexFunc(j.Endpoints, n.leadsOut)
+	e := j.Endpoints[max(i, 0)]
+	return target{e.IP, e.IP6, i < 0}
+}
+
+// leadsOut says that the default route of a sandbox goes there.
+func (n *networks) leadsOut(e network.Endpoint) bool { return e.DefaultRoute && !n.internal(e.Network) }
+
+// publish forwards the host's ports to the sandbox, if it is on a network.
+func (s *Supervisor) publish(n *networks, owner string, list []api.Port, j *joined) error {
+	t := n.target(j)
+	if !t.to.IsValid() {
+		return nil
+	}
+	for _, p := range list {
+		f := ports.Forward{Proto: p.Proto, Port: p.HostPort, Owner: owner, Plain: t.plain, To: netip.AddrPortFrom(t.to, p.Port)}
+		if t.to6.IsValid() {
+			f.To6 = netip.AddrPortFrom(t.to6, p.Port)
+		}
 		if p.Host != "" {
 			a, err := netip.ParseAddr(p.Host)
 			if err != nil {
 				return api.Wrap("publish", p.Host, err)
 			}
 			f.Host = a
-		}
-		for i, e := range j.Endpoints {
-			// Answers must come back by the bridge for the client's address to be shown.
-			f.Plain = f.Plain || i == 0 && n.internal(e.Network)
-			if !f.To.IsValid() && e.IP.IsValid() {
-				f.To = netip.AddrPortFrom(e.IP, p.Port)
-			}
-			if !f.To6.IsValid() && e.IP6.IsValid() {
-				f.To6 = netip.AddrPortFrom(e.IP6, p.Port)
-			}
 		}
 		id, port, err := s.publishOne(n, f, p.HostLast)
 		if err != nil {
@@ -190,6 +210,26 @@ func (s *Supervisor) publish(n *networks, b *box, j *joined) error {
 		j.Ports, j.Published = append(j.Ports, id), append(j.Published, p)
 	}
 	return nil
+}
+
+// republish leads the ports of a running sandbox to where it is now: the address
+// that it had may soon be another's.
+func (s *Supervisor) republish(n *networks, c *api.Config, j *joined) error {
+	list := j.Published
+	if len(j.Ports) == 0 {
+		list = published(c)
+	}
+	errs := []error{s.unpublish(n.ports, j.Ports)}
+	j.Ports, j.Published = nil, nil
+	return errors.Join(append(errs, s.publish(n, c.Name, list, j))...)
+}
+
+func (s *Supervisor) unpublish(table *ports.Table, ids []int) error {
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, table.Remove(s.ctx, id))
+	}
+	return errors.Join(errs...)
 }
 
 func (n *networks) internal(name string) bool {
@@ -232,27 +272,25 @@ func (s *Supervisor) publishOne(n *networks, f ports.Forward, last uint16) (id i
 }
 
 // disconnect takes back what connect has done. The interfaces go with the network
-// namespace.
+// namespace. The caller holds b.wiring.
 func (s *Supervisor) disconnect(b *box) error {
 	s.mu.Lock()
-	j := b.net
+	j, id := b.net, b.config.ID
 	b.net = joined{}
 	s.mu.Unlock()
 	n := &s.nets
 	n.mu.Lock()
-	open := n.swtch != nil
+	sw, responder, table := n.swtch, n.names, n.ports
 	n.mu.Unlock()
-	if !open || len(j.Endpoints) == 0 {
+	// It may be on no network any more, and have ports still.
+	if sw == nil || len(j.Endpoints)+len(j.Ports) == 0 {
 		return nil
 	}
-	var errs []error
-	for _, id := range j.Ports {
-		errs = append(errs, n.ports.Remove(s.ctx, id))
-	}
+	errs := []error{s.unpublish(table, j.Ports)}
 	for _, e := range j.Endpoints {
-		n.names.Remove(e.Network, b.config.ID)
+		responder.Remove(e.Network, id)
 	}
-	return errors.Join(append(errs, n.swtch.Forget(b.config.ID))...)
+	return errors.Join(append(errs, sw.Forget(id))...)
 }
 
 func readJoined(path string) (j joined, err error) {
@@ -277,6 +315,8 @@ func (s *Supervisor) saveJoined(b *box) error {
 
 // leaveNetworks is disconnect for a sandbox that has ended.
 func (s *Supervisor) leaveNetworks(b *box) {
+	b.wiring.Lock()
+	defer b.wiring.Unlock()
 	if err := s.disconnect(b); err != nil {
 		s.Log.Warn("leave the networks", "id", shortID(b.config.ID), "error", err)
 	}

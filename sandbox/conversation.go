@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"sbx/api"
-	"sbx/view"
 )
 
 // conversation is one command line and its request.
@@ -94,7 +93,7 @@ func (c *conversation) each(names []string, do func(name string) error) error {
 	for _, name := range names {
 		if err := do(name); err != nil {
 			code = 1
-			if err := c.conn.Send(api.KindErr, &api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
+			if err := c.complain(err); err != nil {
 				return err
 			}
 			continue
@@ -126,6 +125,9 @@ func (c *conversation) create(r *api.Create) error {
 
 func (c *conversation) rename(r *api.Rename) error {
 	if err := c.s.rename(r.Name, r.New); err != nil {
+		return err
+	}
+	if err := c.s.relearn(r.New); err != nil {
 		return err
 	}
 	return c.done("")

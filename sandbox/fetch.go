@@ -41,11 +41,18 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 	}
 	watch := c.watch()
 	defer watch.stop()
-	_, err = transfer.Pull(watch.ctx, o, spec.Image, transfer.PullOptions{Platform: f.Platform, Policy: policy})
+	got, err := transfer.Pull(watch.ctx, o, spec.Image, transfer.PullOptions{Platform: f.Platform, Policy: policy})
 	if cause := watch.cause(); err != nil && cause != nil {
 		return cause
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// "oci:DIR" says where the image is, not what it is called.
+	if _, err := o.Store.Resolve(spec.Image); errors.Is(err, image.ErrUnknown) {
+		spec.Image = got.Image.ID
+	}
+	return nil
 }
 
 // watch ends a context when the command line has gone, or asks for the end of

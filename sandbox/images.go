@@ -173,10 +173,11 @@ func (c *conversation) history(r *api.History) error {
 	return c.done(text)
 }
 
-// progress passes on how far long work is. Somebody who has gone does not need
-// to know.
+// progress passes on how far long work is. Somebody who has gone does not need to
+// know, and one who does not read, as after ctrl-Z, must not hold up the work, which
+// may be others' too.
 func (c *conversation) progress(p api.Progress) {
-	if err := c.conn.Send(api.KindProgress, &p); err != nil {
+	if err := c.conn.TrySend(api.KindProgress, &p); err != nil {
 		c.s.Log.Debug("a client did not wait for its progress", "error", err)
 	}
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -25,6 +26,8 @@ type networks struct {
 	watcher *etc.Watcher
 	host    []byte       // the host's resolv.conf
 	reach   []netip.Addr // the host, as sandboxes reach it; none without a way out
+
+	listening sync.Mutex // held while the responder begins to serve a network
 }
 
 const resolvConf = "/etc/resolv.conf"
@@ -42,9 +45,13 @@ func (s *Supervisor) network() (*networks, error) {
 		return nil, api.Wrap("open the network", s.Dirs.Switch(), cause(err))
 	}
 	defer netns.Close()
+	aliases, err := slirp.ReadNetworks(s.Dirs.Run)
+	if err != nil {
+		return nil, api.Wrap("read the way out", "", err)
+	}
 	sw, err := network.Open(network.Options{
 		Dir: s.Dirs.Networks(), NetNS: netns, MTU: slirp.MTU, Device: slirp.Device,
-		Aliases: hostAliases(), Used: s.wantNetwork,
+		Aliases: aliases, Used: s.wantNetwork,
 	})
 	if err != nil {
 		return nil, err
@@ -101,30 +108,25 @@ func (s *Supervisor) hostAddrs() []netip.Addr {
 	return slices.DeleteFunc([]netip.Addr{v4, v6}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
-// hostAliases are the networks of the way out, where addresses stand for the host.
-func hostAliases() []netip.Prefix {
-	const bits6 = 64
-	v4 := netip.PrefixFrom(netip.MustParseAddr(slirp.Address), slirp.Netmask)
-	v6 := netip.PrefixFrom(netip.MustParseAddr(slirp.Address6), bits6)
-	return []netip.Prefix{v4.Masked(), v6.Masked()}
-}
-
 // closeNetwork leaves everything as it is in the kernel.
 func (s *Supervisor) closeNetwork() {
 	n := &s.nets
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.swtch == nil {
+	sw, responder, table, watcher := n.swtch, n.names, n.ports, n.watcher
+	n.swtch, n.watcher = nil, nil
+	n.mu.Unlock()
+	if sw == nil {
 		return
 	}
+	// Without the lock: the watch ends when nobody is told any more, and who is told
+	// takes it.
 	for what, close := range map[string]func() error{
-		"responder": n.names.Close, "ports": n.ports.Close, "switch": n.swtch.Close, "watch": n.watcher.Close,
+		"responder": responder.Close, "ports": table.Close, "switch": sw.Close, "watch": watcher.Close,
 	} {
 		if err := close(); err != nil {
 			s.Log.Warn("close the network", "part", what, "error", err)
 		}
 	}
-	n.swtch = nil
 }
 
 // wantNetwork names the sandboxes that are configured for a network.
@@ -170,17 +172,8 @@ func (n *networks) know(e *network.Endpoint, b *box) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(n.names.Networks(), func(k names.Network) bool { return k.Name == net.Name }) {
-		serve := names.Network{
-			Name: net.Name, Device: net.Bridge, Named: net.Name != api.DefaultNetwork, Internal: net.Internal,
-		}
-		for _, sub := range net.Subnets {
-			serve.Gateways = append(serve.Gateways, sub.Gateway)
-			serve.Subnets = append(serve.Subnets, sub.Prefix)
-		}
-		if err := n.names.Listen(serve); err != nil {
-			return err
-		}
+	if err := n.serve(&net); err != nil {
+		return err
 	}
 	c := &b.config
 	servers := addresses(c.Net.DNS)
@@ -194,6 +187,52 @@ func (n *networks) know(e *network.Endpoint, b *box) error {
 	}
 	n.names.Set(net.Name, sb)
 	return nil
+}
+
+// serve makes the responder serve a network, unless it does. The first sandboxes of
+// a network may be started side by side.
+func (n *networks) serve(net *network.Network) error {
+	n.listening.Lock()
+	defer n.listening.Unlock()
+	if slices.ContainsFunc(n.names.Networks(), func(k names.Network) bool { return k.Name == net.Name }) {
+		return nil
+	}
+	serve := names.Network{
+		Name: net.Name, Device: net.Bridge, Named: net.Name != api.DefaultNetwork, Internal: net.Internal,
+	}
+	for _, sub := range net.Subnets {
+		serve.Gateways = append(serve.Gateways, sub.Gateway)
+		serve.Subnets = append(serve.Subnets, sub.Prefix)
+	}
+	return n.names.Listen(serve)
+}
+
+// relearn makes a sandbox that has just got a name known by it, on the networks that
+// it is on.
+func (s *Supervisor) relearn(name string) error {
+	s.mu.Lock()
+	b := s.names[name]
+	s.mu.Unlock()
+	if b == nil {
+		return nil // removed, or renamed again
+	}
+	b.wiring.Lock()
+	defer b.wiring.Unlock()
+	s.mu.Lock()
+	ends := b.net.Endpoints
+	s.mu.Unlock()
+	if len(ends) == 0 {
+		return nil
+	}
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range ends {
+		errs = append(errs, n.know(&ends[i], b))
+	}
+	return errors.Join(errs...)
 }
 
 // addresses reads what the command line has checked.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 
@@ -114,13 +115,16 @@ func (c *conversation) connectNetwork(r *api.NetworkConnect) error {
 	if err := s.mayConnect(b, known.Name); err != nil {
 		return err
 	}
-	if err := s.rewire(b, func(j *joined, l *link) error {
-		return n.join(b, l.netns, &r.Attachment, nextInterface(j), j)
-	}); err != nil {
-		return err
+	err = s.rewire(n, b, func(j *joined, netns *os.File) error {
+		return n.join(b, netns, &r.Attachment, nextInterface(j), j)
+	})
+	if err == nil {
+		err = s.configure(b, func(net *api.Net) { net.Endpoints = append(net.Endpoints, r.Attachment) })
 	}
-	if err := s.configure(b, func(net *api.Net) { net.Endpoints = append(net.Endpoints, r.Attachment) }); err != nil {
-		return err
+	if err != nil {
+		// Else the next try would find it connected already.
+		undo := s.rewire(n, b, func(j *joined, netns *os.File) error { return n.unjoin(b, netns, known.Name, j) })
+		return errors.Join(err, undo)
 	}
 	return c.done("")
 }
@@ -157,27 +161,47 @@ func nextInterface(j *joined) int {
 }
 
 // rewire changes what a running sandbox has of the network, in the kernel and in
-// its files. One that does not run has nothing to change.
-func (s *Supervisor) rewire(b *box, change func(*joined, *link) error) error {
+// its files. One that does not run has nothing to change. The caller holds b.wiring.
+func (s *Supervisor) rewire(n *networks, b *box, change func(j *joined, netns *os.File) error) error {
 	s.mu.Lock()
-	j, l := b.net, b.link
-	running := b.running()
+	j, c := b.net, b.config
 	j.Endpoints, j.IDs = slices.Clone(j.Endpoints), slices.Clone(j.IDs)
+	var netns *os.File
+	if b.live() {
+		netns = b.link.netns
+	}
 	s.mu.Unlock()
-	if !running {
+	if netns == nil {
 		return nil
 	}
-	err := change(&j, l)
+	before := n.target(&j)
+	err := change(&j, netns)
+	if n.target(&j) != before {
+		err = errors.Join(err, s.republish(n, &c, &j))
+	}
 	s.mu.Lock()
 	b.net = j
 	s.mu.Unlock()
 	return errors.Join(err, s.saveJoined(b), s.writeOwnFiles(b))
 }
 
+// live says that there is, or will soon be, a program. The caller holds the lock.
+func (b *box) live() bool {
+	select {
+	case <-b.ended:
+		return false
+	default:
+		return b.link != nil
+	}
+}
+
 // configure changes the configuration of a sandbox, for good.
 func (s *Supervisor) configure(b *box, change func(*api.Net)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if b.removed {
+		return api.Errorf("configure", b.config.Name, "it has just been removed").WithCode(1)
+	}
 	c := b.config
 	c.Net.Endpoints = slices.Clone(wishes(&c))
 	change(&c.Net)
@@ -207,10 +231,13 @@ func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
 	}
 	b.wiring.Lock()
 	defer b.wiring.Unlock()
-	if !slices.Contains(networksOf(&b.config), known.Name) {
+	s.mu.Lock()
+	on := slices.Contains(networksOf(&b.config), known.Name)
+	s.mu.Unlock()
+	if !on {
 		return api.Errorf("disconnect from network "+known.Name, b.config.Name, "it is not on that network").WithCode(1)
 	}
-	if err := s.rewire(b, func(j *joined, l *link) error { return n.unjoin(b, l, known.Name, j) }); err != nil {
+	if err := s.rewire(n, b, func(j *joined, netns *os.File) error { return n.unjoin(b, netns, known.Name, j) }); err != nil {
 		return err
 	}
 	if err := s.configure(b, func(net *api.Net) {
@@ -224,23 +251,23 @@ func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
 
 // unjoin takes a running sandbox off a network. If that was its way out, the next
 // one becomes it.
-func (n *networks) unjoin(b *box, l *link, name string, j *joined) error {
+func (n *networks) unjoin(b *box, netns *os.File, name string, j *joined) error {
 	i := slices.IndexFunc(j.Endpoints, func(e network.Endpoint) bool { return e.Network == name })
 	if i < 0 {
 		return nil
 	}
-	e := j.Endpoints[i]
-	if err := n.swtch.Detach(e); err != nil {
+	if err := n.swtch.Detach(j.Endpoints[i]); err != nil {
 		return err
 	}
 	n.names.Remove(name, b.config.ID)
 	j.Endpoints, j.IDs = slices.Delete(j.Endpoints, i, i+1), slices.Delete(j.IDs, i, i+1)
-	if !e.DefaultRoute || len(j.Endpoints) == 0 {
+	i = slices.IndexFunc(j.Endpoints, func(e network.Endpoint) bool { return !n.internal(e.Network) })
+	if i < 0 || slices.ContainsFunc(j.Endpoints, n.leadsOut) {
 		return nil
 	}
-	next, err := n.swtch.Route(l.netns, j.Endpoints[0])
+	next, err := n.swtch.Route(netns, j.Endpoints[i])
 	if err == nil {
-		j.Endpoints[0] = next
+		j.Endpoints[i] = next
 	}
 	return err
 }

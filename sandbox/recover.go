@@ -127,7 +127,7 @@ func (s *Supervisor) rejoin(b *box, l *link) {
 	if b.net, err = readJoined(s.joinedFile(b.config.ID)); err == nil {
 		b.resolv, err = os.ReadFile(filepath.Join(s.Dirs.RunOf(b.config.ID), "resolv.conf"))
 	}
-	if err == nil && len(b.net.Endpoints) > 0 {
+	if err == nil && wantsNetwork(&b.config) { // it may be on none at the moment
 		// The pid is its own: reconnect has heard of it from its parent.
 		l.netns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", b.status.PID))
 	}

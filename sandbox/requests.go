@@ -68,7 +68,7 @@ func (c *conversation) wait(r *api.Names) error {
 		c.s.mu.Unlock()
 		if err != nil {
 			code = 1
-			if err := c.conn.Send(api.KindErr, &api.Text{Text: "sbx: " + view.Safe(err.Error()) + "\n"}); err != nil {
+			if err := c.complain(err); err != nil {
 				return err
 			}
 			continue

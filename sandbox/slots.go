@@ -212,11 +212,16 @@ func (s *Supervisor) usualPrepare(id string) *monitor.Prepare {
 
 const idLength = 64 // hex digits
 
-// newID is 256 random bits, as Docker has them.
+// newID is 256 random bits, as Docker has them. Its short form is the host name,
+// which to some resolvers is none without a letter.
 func newID() string {
-	var b [idLength / 2]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+	for {
+		var b [idLength / 2]byte
+		rand.Read(b[:])
+		if id := hex.EncodeToString(b[:]); strings.Trim(shortID(id), "0123456789") != "" {
+			return id
+		}
+	}
 }
 
 // isID says whether a name is one that newID gives.

@@ -251,6 +251,8 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 			return err
 		}
 	}
+	// Whoever finds the link waits until the sandbox is on its networks.
+	b.wiring.Lock()
 	s.mu.Lock()
 	l.box, b.link = b, l
 	s.mu.Unlock()
@@ -258,6 +260,7 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 	if err == nil {
 		err = s.writeOwnFiles(b)
 	}
+	b.wiring.Unlock()
 	if err != nil {
 		l.conn.CloseWrite()
 		return err
