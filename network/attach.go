@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -293,7 +294,29 @@ func (s *Switch) Forget(sandbox string) error {
 			mine = append(mine, e)
 		}
 	}
+	if len(mine) > 0 {
+		time.AfterFunc(lingering, func() { s.sweep(mine) })
+	}
 	return s.drop(mine...)
+}
+
+// lingering is how long interfaces may take to go by themselves.
+const lingering = 2 * time.Second
+
+// sweep removes interfaces whose sandbox has ended, and that are there still: a
+// connection that was cut off in the middle of its end keeps a namespace alive for
+// minutes. What is left after an error, the next supervisor removes.
+func (s *Switch) sweep(gone []*Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for _, e := range gone {
+		if s.ports[e.Host] == nil {
+			_ = s.rt.do(remove(e.Host))
+		}
+	}
 }
 
 // drop frees addresses and takes the rules away.

@@ -171,10 +171,11 @@ func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 
 	t.add(t.input, rule{meta(from), is(ifname("lo")...)}, accept)
 	t.add(t.input, known, accept)
-	// Neighbours; from the way out also routers. Those of sandboxes are checked above.
-	for _, kind := range []byte{ndSolicit, ndAdvert, ndRouter} {
+	// Neighbours; those of sandboxes are checked above. Routers are on the way out only.
+	for _, kind := range []byte{ndSolicit, ndAdvert} {
 		t.add(t.input, icmp6(kind), accept)
 	}
+	t.add(t.input, rule{meta(from), is(ifname(device)...)}, icmp6(ndRouter), accept)
 	t.add(t.input, ip4, rule{meta(from), network(ip4Dest, 4, four), in(t.gateway4), jump(t.gateway)})
 	t.add(t.input, ip6, rule{meta(from), network(ip6Dest, 16, four), in(t.gateway6), jump(t.gateway)})
 	const portUnreachable, adminProhibited = unix.NFT_REJECT_ICMPX_PORT_UNREACH, unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED

@@ -39,6 +39,7 @@ type Switch struct {
 	tables *tables
 	nets   map[string]*bridge
 	ports  map[string]*Endpoint // by their interface in the switch
+	closed bool
 }
 
 // bridge is a network at work.
@@ -98,7 +99,8 @@ func (s *Switch) openInside() (err error) {
 	if s.tables, err = newTables(); err != nil {
 		return err
 	}
-	return writeSettings()
+	// The way out first: with forwarding the kernel forgets the router otherwise.
+	return write(append([]setting{hearRouters(s.o.Device, true)}, settings...)...)
 }
 
 func withHint(e *api.Error, hint string) *api.Error {
@@ -112,6 +114,7 @@ func withHint(e *api.Error, hint string) *api.Error {
 func (s *Switch) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	var errs []error
 	if s.rt != nil {
 		errs = append(errs, s.rt.close())
@@ -226,6 +229,9 @@ func (s *Switch) raiseBridge(b *bridge) (err error) {
 		index, err = s.rt.index(b.Bridge)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.thread.at(nil, func() error { return write(hearRouters(b.Bridge, false)) }); err != nil {
 		return err
 	}
 	todo := []request{raise(b.Bridge, index, b.MTU, s.ipv6)}

@@ -10,9 +10,12 @@ import (
 	"sbx/api"
 )
 
+// setting is a file below procNet and what belongs there.
+type setting struct{ name, value string }
+
 // settings of the switch. The bridges, made later, inherit those of "default".
 // The first one resets others.
-var settings = []struct{ name, value string }{
+var settings = []setting{
 	{"ipv4/ip_forward", "1"},
 	// A packet comes in where an answer to it would go out.
 	{"ipv4/conf/all/rp_filter", "1"}, {"ipv4/conf/default/rp_filter", "1"},
@@ -21,8 +24,9 @@ var settings = []struct{ name, value string }{
 	{"ipv4/conf/all/send_redirects", "0"}, {"ipv4/conf/default/send_redirects", "0"},
 	{"ipv4/conf/all/accept_redirects", "0"}, {"ipv4/conf/default/accept_redirects", "0"},
 	{"ipv4/conf/all/accept_source_route", "0"},
+	// The way out may come later, see hearRouters. Bridges get 0.
+	{"ipv6/conf/default/accept_ra", "2"},
 	{"ipv6/conf/all/forwarding", "1"},
-	{"ipv6/conf/default/accept_ra", "0"},
 	{"ipv6/conf/all/accept_redirects", "0"}, {"ipv6/conf/default/accept_redirects", "0"},
 	// With br_netfilter, on unless switched off: frames are no packets.
 	{"bridge/bridge-nf-call-arptables", "0"}, {"bridge/bridge-nf-call-iptables", "0"}, {"bridge/bridge-nf-call-ip6tables", "0"},
@@ -30,14 +34,24 @@ var settings = []struct{ name, value string }{
 
 const procNet = "/proc/sys/net"
 
-// writeSettings needs to be called in the switch: whose settings these files are
-// depends on who looks.
-func writeSettings() error {
+// hearRouters is about an interface: slirp4netns announces itself as the router of
+// IPv6, which who is a router too hears with 2 only.
+func hearRouters(name string, hear bool) setting {
+	value := "0"
+	if hear {
+		value = "2"
+	}
+	return setting{"ipv6/conf/" + name + "/accept_ra", value}
+}
+
+// write needs to be called in the switch: whose settings these files are depends on
+// who looks.
+func write(settings ...setting) error {
 	for _, s := range settings {
 		file := filepath.Join(procNet, s.name)
 		err := os.WriteFile(file, []byte(s.value), 0)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // the kernel lacks IPv6, or br_netfilter
+			continue // the kernel lacks IPv6 or br_netfilter, or there is no such interface
 		}
 		if err == nil {
 			continue

@@ -19,6 +19,7 @@ type Driver struct {
 	run   string
 	log   io.Writer
 	name  string
+	at    place
 	inner helper // nil with None
 	err   error  // why, with None
 }
@@ -28,13 +29,20 @@ type Driver struct {
 func New(run string, log io.Writer) *Driver {
 	d := &Driver{run: run, log: log}
 	d.name, d.err = choose(exec.LookPath)
+	d.use(findPlace())
+	return d
+}
+
+// use makes the helper for a place.
+func (d *Driver) use(at place) {
+	d.at = at
 	switch d.name {
 	case Pasta:
-		d.inner = &pasta{bin: Pasta, run: run}
+		d.inner = &pasta{bin: Pasta, run: d.run, at: at}
 	case Slirp4netns:
-		d.inner = &slirp4netns{bin: Slirp4netns}
+		d.at.v6 = places6[0] // it knows no other
+		d.inner = &slirp4netns{bin: Slirp4netns, at: d.at}
 	}
-	return d
 }
 
 // Name is Pasta, Slirp4netns or None.
@@ -69,7 +77,7 @@ func (d *Driver) Info(context.Context) (*kit.NetworkDriverInfo, error) {
 	if d.inner == nil {
 		return &kit.NetworkDriverInfo{Driver: None}, nil
 	}
-	return info(d.name), nil
+	return info(d.name, d.at), nil
 }
 
 // MTU implements network.ParentDriver.
@@ -82,7 +90,7 @@ func (d *Driver) MTU() int { return MTU }
 // The helper is still starting when it returns; ReadOutlet waits for that. One
 // that dies later is started again: the switch keeps its bridges and addresses.
 func (d *Driver) ConfigureNetwork(childPID int, _, netns string) (*messages.ParentInitNetworkDriverCompleted, func() error, error) {
-	r, err := openRecord(d.run, netns)
+	r, err := openRecord(d.run, netns, d.at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,13 +98,13 @@ func (d *Driver) ConfigureNetwork(childPID int, _, netns string) (*messages.Pare
 		fmt.Fprintln(d.log, "slirp: no way out:", d.finish(r, d.err))
 		return &messages.ParentInitNetworkDriverCompleted{}, nil, nil
 	}
-	return message(), d.watch(childPID, netns, r, nil), nil
+	return message(d.at), d.watch(childPID, netns, r, nil), nil
 }
 
 // finish records the result, and returns why there is no way out. What goes wrong
 // with that shows to a reader, as an outlet that is not set up.
 func (d *Driver) finish(r *record, failure error) (reason string) {
-	o := Outlet{Driver: d.name}
+	o := Outlet{Driver: d.name, Networks: d.at.networks()}
 	if failure != nil {
 		o.Driver, o.Reason = None, failure.Error()
 		if d.inner != nil && unix.Access(tunDevice, unix.R_OK|unix.W_OK) != nil {
@@ -135,7 +143,8 @@ func (d *Driver) Reconnect(pid int, netns string) (stop func() error, err error)
 				return nil, err
 			}
 			var st unix.Stat_t
-			if unix.Stat(netns, &st) == nil && last.Driver == d.name && last.Netns == st.Ino {
+			if unix.Stat(netns, &st) == nil && last.Driver == d.name && last.Netns == st.Ino && len(last.Networks) == 2 {
+				d.use(place{last.Networks[0], last.Networks[1]})
 				return d.watch(pid, netns, nil, ended), nil
 			}
 		}

@@ -141,7 +141,7 @@ printf '%s' "$args" > "$file.args"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if msg.Dev != Device || msg.IP != Address {
+	if msg.Dev != Device || msg.IP != "10.0.2.100" {
 		t.Errorf("message %+v", msg)
 	}
 	o, err := ReadOutlet(run)
@@ -171,15 +171,16 @@ func TestReconnect(t *testing.T) {
 	daemonPasta(t)
 	for serves, kept := range map[string]bool{thisNetns: true, "/proc/self/ns/mnt": false} { // just another number
 		run := t.TempDir()
-		p := &pasta{bin: Pasta, run: run}
+		p := &pasta{bin: Pasta, run: run, at: usual}
 		if _, err := p.start(t.Context(), os.Getpid(), serves); err != nil {
 			t.Fatal(err)
 		}
-		r, err := openRecord(run, serves)
+		r, err := openRecord(run, serves, usual)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.finish(Outlet{Driver: Pasta}); err != nil {
+		at := place{places4[1], places6[1]} // not what this one would choose
+		if err := r.finish(Outlet{Driver: Pasta, Networks: at.networks()}); err != nil {
 			t.Fatal(err)
 		}
 		before, err := readPid(p.pidFile())
@@ -190,7 +191,7 @@ func TestReconnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, err := ReadOutlet(run); err != nil || o.Driver != Pasta {
+		if o, err := ReadOutlet(run); err != nil || o.Driver != Pasta || slices.Contains(o.Networks, at.v4) != kept {
 			t.Errorf("%+v %v", o, err)
 		}
 		if after, err := readPid(p.pidFile()); err != nil || (after == before) != kept {
@@ -313,7 +314,7 @@ func TestSlirp4netnsThatFails(t *testing.T) {
 		}
 		t.Setenv("PATH", dir+":/usr/bin:/bin")
 		run := t.TempDir()
-		d := &Driver{run: run, log: io.Discard, name: Slirp4netns, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns)}}
+		d := &Driver{run: run, log: io.Discard, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual}}
 		_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
 		if err != nil {
 			t.Fatal(err)
@@ -338,7 +339,7 @@ func TestSlirp4netnsLives(t *testing.T) {
 	}
 	run := t.TempDir()
 	var log lockedBuffer
-	d := &Driver{run: run, log: &log, name: Slirp4netns, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns)}}
+	d := &Driver{run: run, log: &log, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual}}
 	_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
 	if err != nil {
 		t.Fatal(err)

@@ -22,12 +22,12 @@ type helper interface {
 	stop() error
 }
 
-func info(name string) *kit.NetworkDriverInfo {
-	return &kit.NetworkDriverInfo{Driver: name, ChildIP: net.ParseIP(Address), IPv6: true}
+func info(name string, at place) *kit.NetworkDriverInfo {
+	return &kit.NetworkDriverInfo{Driver: name, ChildIP: net.IP(at.address().AsSlice()), IPv6: true}
 }
 
-func message() *messages.ParentInitNetworkDriverCompleted {
+func message(at place) *messages.ParentInitNetworkDriverCompleted {
 	return &messages.ParentInitNetworkDriverCompleted{
-		Dev: Device, MTU: MTU, IP: Address, Netmask: Netmask, Gateway: Gateway,
+		Dev: Device, MTU: MTU, IP: at.address().String(), Netmask: at.v4.Bits(), Gateway: at.gateway().String(),
 	}
 }

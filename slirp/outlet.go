@@ -4,24 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// The addresses of the switch's side of the way out, the same for both drivers.
+// The switch's side of the way out, the same for both drivers.
 const (
-	Device  = "tap0"
-	Address = "10.0.2.100"
-	Netmask = 24
-	Gateway = "10.0.2.2"
-	DNS     = "10.0.2.3" // slirp4netns has the resolver of the host there; not for sandboxes
-	MTU     = 65520
-
-	Address6 = "fd00::100"
-	Gateway6 = "fd00::2"
-	DNS6     = "fd00::3"
+	Device = "tap0"
+	MTU    = 65520
 )
 
 // Names of drivers.
@@ -36,6 +29,10 @@ type Outlet struct {
 	Driver string `json:"driver"`           // Pasta, Slirp4netns or None
 	Reason string `json:"reason,omitempty"` // why there is none
 	Netns  uint64 `json:"netns,omitempty"`  // inode of the network namespace, namespaces(7)
+
+	// Networks are those of the switch and the driver, one of IPv4 and one of IPv6.
+	// What is there stands for the host, and is not for sandboxes.
+	Networks []netip.Prefix `json:"networks,omitempty"`
 }
 
 // ReadOutlet returns what the last start recorded in the runtime directory run;
@@ -44,7 +41,7 @@ type Outlet struct {
 func ReadOutlet(run string) (Outlet, error) {
 	f, err := os.Open(outletFile(run))
 	if errors.Is(err, fs.ErrNotExist) {
-		return pending(), nil
+		return pending(usual), nil
 	}
 	if err != nil {
 		return Outlet{}, err
@@ -60,8 +57,21 @@ func ReadOutlet(run string) (Outlet, error) {
 	return o, nil
 }
 
+// ReadNetworks returns Outlet.Networks, which are known before the result is.
+func ReadNetworks(run string) ([]netip.Prefix, error) {
+	var o Outlet
+	text, err := os.ReadFile(outletFile(run))
+	if err == nil && json.Unmarshal(text, &o) == nil {
+		return o.Networks, nil
+	}
+	o, err = ReadOutlet(run) // there is none, or it is just being written
+	return o.Networks, err
+}
+
 // pending is the outlet before there is a result.
-func pending() Outlet { return Outlet{Driver: None, Reason: "not set up"} }
+func pending(at place) Outlet {
+	return Outlet{Driver: None, Reason: "not set up", Networks: at.networks()}
+}
 
 func outletFile(run string) string { return filepath.Join(run, "outlet.json") }
 
@@ -73,7 +83,7 @@ type record struct {
 }
 
 // openRecord begins a record for the network namespace at netns.
-func openRecord(run, netns string) (*record, error) {
+func openRecord(run, netns string, at place) (*record, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(netns, &st); err != nil {
 		return nil, &os.PathError{Op: "stat", Path: netns, Err: err}
@@ -86,7 +96,7 @@ func openRecord(run, netns string) (*record, error) {
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := r.write(pending()); err != nil {
+	if err := r.write(pending(at)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil

@@ -21,6 +21,7 @@ import (
 type pasta struct {
 	bin string
 	run string // sbx's runtime directory
+	at  place
 }
 
 // startTimeout bounds how long a helper may take to configure the namespace.
@@ -33,7 +34,7 @@ func (p *pasta) start(ctx context.Context, pid int, netns string) (<-chan struct
 	if err := p.stop(); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, p.bin, pastaArgs(p.pidFile(), pid, netns)...)
+	cmd := exec.CommandContext(ctx, p.bin, pastaArgs(p.pidFile(), p.at, pid, netns)...)
 	// Killed between its fork and the writing of the pid file it would leave
 	// somebody behind whom nobody knows: at the end of ctx it has a second to finish.
 	cmd.Cancel = func() error { return nil }
@@ -86,15 +87,15 @@ func (p *pasta) stop() error { return killByPidFile(p.pidFile(), Pasta) }
 // outlived rootlesskit.
 func (p *pasta) pidFile() string { return filepath.Join(p.run, "pasta.pid") }
 
-func pastaArgs(pidFile string, childPID int, netns string) []string {
+func pastaArgs(pidFile string, at place, childPID int, netns string) []string {
 	return []string{
 		"--quiet",
 		"--pid", pidFile,
 		"--ns-ifname", Device,
 		"--mtu", strconv.Itoa(MTU),
 		"--config-net",
-		"--address", Address, "--netmask", strconv.Itoa(Netmask), "--gateway", Gateway,
-		"--address", Address6, "--gateway", Gateway6,
+		"--address", at.address().String(), "--netmask", strconv.Itoa(at.v4.Bits()), "--gateway", at.gateway().String(),
+		"--address", at.address6().String(), "--gateway", at.gateway6().String(),
 		// Names are answered elsewhere, and addresses given: nobody has to ask.
 		"--no-dhcp", "--no-dhcpv6", "--no-ra",
 		// Nothing inside reaches the loopback interface of the host, by the

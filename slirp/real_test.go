@@ -32,10 +32,8 @@ func TestRealHelpers(t *testing.T) {
 				t.Skip(err)
 			}
 			run := t.TempDir()
-			d := &Driver{run: run, log: t.Output(), name: name, inner: &slirp4netns{bin: name}}
-			if name == Pasta {
-				d.inner = &pasta{bin: name, run: run}
-			}
+			d := &Driver{run: run, log: t.Output(), name: name}
+			d.use(findPlace())
 			mark := "/proc/%d/ns/net"
 			if name == Pasta {
 				mark = (&pasta{run: run}).pidFile()
@@ -169,7 +167,7 @@ func configured(t *testing.T, h *netlink.Handle) int {
 		t.Errorf("MTU %d", l.Attrs().MTU)
 	}
 	addrs, err := h.AddrList(l, netlink.FAMILY_V4)
-	if err != nil || len(addrs) != 1 || addrs[0].IP.String() != Address {
+	if err != nil || len(addrs) != 1 || addrs[0].IP.String() != "10.0.2.100" {
 		t.Errorf("addresses %v %v", addrs, err)
 	}
 	return l.Attrs().Index

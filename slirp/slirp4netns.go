@@ -16,6 +16,7 @@ import (
 // It ends with the process that has started it.
 type slirp4netns struct {
 	bin string
+	at  place
 
 	mu    sync.Mutex
 	alive *os.File      // the program ends when this is closed; nil: none runs
@@ -61,7 +62,7 @@ func (s *slirp4netns) start(ctx context.Context, pid int, netns string) (<-chan 
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: slirpArgs(pid, netns), Stderr: said,
+	cmd := &exec.Cmd{Path: path, Args: slirpArgs(s.at, pid, netns), Stderr: said,
 		ExtraFiles: []*os.File{readyFD - 3: readyW, exitFD - 3: exit}}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -93,9 +94,9 @@ const (
 	exitFD  = 4
 )
 
-func slirpArgs(pid int, netns string) []string {
+func slirpArgs(at place, pid int, netns string) []string {
 	return []string{Slirp4netns,
-		"--configure", "--mtu=" + strconv.Itoa(MTU), "--enable-ipv6", "--disable-host-loopback",
+		"--configure", "--mtu=" + strconv.Itoa(MTU), "--cidr=" + at.v4.String(), "--enable-ipv6", "--disable-host-loopback",
 		// Its own sandbox does not get along with a detached namespace, and its
 		// seccomp filter is fatal where a system call is new to it.
 		"--ready-fd=" + strconv.Itoa(readyFD), "--exit-fd=" + strconv.Itoa(exitFD),

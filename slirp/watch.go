@@ -75,7 +75,7 @@ func (w *watch) keep(ctx context.Context, ended <-chan struct{}) {
 			}
 			pause = min(2*pause, lastPause)
 		}
-		r, err := openRecord(w.d.run, w.netns)
+		r, err := openRecord(w.d.run, w.netns, w.d.at)
 		if err != nil {
 			fmt.Fprintln(w.d.log, "slirp:", err)
 			return // the namespace has gone
