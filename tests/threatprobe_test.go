@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,6 +34,7 @@ func init() {
 		"exe": attackExe, "hunt": attackHunt, "trace": attackTrace, "remount": attackRemount, "uncover": attackUncover,
 		"spread": attackSpread, "rights": attackRights, "sti": attackInput, "exhaust": attackExhaust,
 	}
+	maps.Copy(attacks, networkProbes())
 	attack, known := attacks[name]
 	if !known {
 		fmt.Println("no such attack:", name)

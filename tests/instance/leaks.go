@@ -35,6 +35,7 @@ func (i *Instance) Leaks() []string {
 	if n := i.waitSlots(settled); n > slots {
 		note("%d monitors without a sandbox, %d are kept ready:\n%s", n, slots, list(i.Processes()))
 	}
+	leaks = append(leaks, i.network(settled)...)
 	if err := i.Stop(settled); err != nil {
 		note("%v", err)
 	}
