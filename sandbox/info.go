@@ -63,6 +63,9 @@ func (s *Supervisor) facts() (view.InfoFacts, error) {
 		return facts, err
 	}
 	facts.Network = outlet.Driver
+	if outlet.Reason != "" {
+		facts.Warnings = append(facts.Warnings, "no way out for networks: "+outlet.Reason)
+	}
 	return facts, s.hostFacts(&facts)
 }
 

@@ -29,6 +29,7 @@ type InfoFacts struct {
 	Name            string   // of the host
 	SupervisorPID   int
 	WarmSlots       int
+	Warnings        []string // what is missing, and how to get it
 }
 
 // info is InfoFacts under the names of Docker's API.
@@ -55,6 +56,7 @@ type info struct {
 	NetworkDriver     string
 	SupervisorPid     int
 	WarmSlots         int
+	Warnings          []string
 }
 
 // Info is docker info: text, JSON for the format "json", or a Go template with
@@ -82,6 +84,7 @@ func Info(facts InfoFacts, format string) (string, error) {
 		NetworkDriver:     facts.Network,
 		SupervisorPid:     facts.SupervisorPID,
 		WarmSlots:         facts.WarmSlots,
+		Warnings:          facts.Warnings,
 	}
 	if format == "" {
 		return data.text(), nil
@@ -127,5 +130,8 @@ func (i info) text() string {
 	line(0, "Run Root", i.RunRoot)
 	line(0, "Supervisor PID", i.SupervisorPid)
 	line(0, "Warm Slots", i.WarmSlots)
+	for _, warning := range i.Warnings {
+		line(0, "WARNING", warning)
+	}
 	return b.String()
 }

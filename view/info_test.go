@@ -11,6 +11,7 @@ func TestInfo(t *testing.T) {
 		Driver: "overlay", Kernel: "6.12", OS: "Debian GNU/Linux 13 (trixie)", Arch: "x86_64", CPUs: 8, Memory: 16 << 30,
 		UserNamespace: []string{"0 1000 1", "1 100000 65536"}, Network: "pasta", CgroupVersion: "2",
 		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"}, Name: "box", SupervisorPID: 77, WarmSlots: 2,
+		Warnings: []string{"no way out for networks: install the package passt"},
 	}
 	text, err := Info(facts, "")
 	if err != nil {
