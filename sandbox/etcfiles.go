@@ -174,8 +174,13 @@ func (s *Supervisor) hostResolv() []byte {
 // resolversChanged follows the host in the sandboxes that run, but for those whose
 // programs have written into the file themselves.
 func (s *Supervisor) resolversChanged(text []byte) {
+	// The host is on another network, as a rule.
+	reach := s.hostAddrs()
 	s.nets.mu.Lock()
-	s.nets.host = text
+	s.nets.host, s.nets.reach = text, reach
+	if s.nets.names != nil {
+		s.nets.names.SetHost(reach...)
+	}
 	s.nets.mu.Unlock()
 	s.mu.Lock()
 	running := slices.DeleteFunc(s.owners(), func(b *box) bool { return b.resolv == nil })

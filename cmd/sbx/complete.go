@@ -169,7 +169,7 @@ func flagValues(c command, f *pflag.Flag) []string {
 	}
 	switch f.Name {
 	case "network":
-		return append([]string{"none", "host", "pasta", "slirp4netns", "container:"}, knownNames("networks")...)
+		return append([]string{"none", "host", "container:"}, knownNames("networks")...)
 	case "pull", "policy":
 		return []string{api.PullAlways, api.PullMissing, api.PullNewer, api.PullNever}
 	case "pid", "ipc":

@@ -77,7 +77,7 @@ func (c *networkChoice) settle() error {
 	}
 	c.mode = api.DefaultNetwork
 	if !isName(c.Network) {
-		return errors.New("expected the name of a network, none, host, container:NAME, pasta or slirp4netns")
+		return errors.New("expected the name of a network, none, host or container:NAME")
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func networkOption(key string) error {
 	case "link-local-ip":
 		return errors.New("link-local-ip is not supported yet: link-local addresses follow from the MAC address")
 	}
-	return errors.New("unknown option " + quote(key) + ": expected alias, ip, ip6, mac-address, interface_name or allow-host-loopback")
+	return errors.New("unknown option " + quote(key) + ": expected alias, ip, ip6, mac-address or interface_name")
 }
 
 func setAlias(a *api.Attachment, alias string) error {

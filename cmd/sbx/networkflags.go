@@ -22,7 +22,7 @@ type networkFlags struct {
 }
 
 func (f *networkFlags) add(fs *pflag.FlagSet) {
-	fs.Var((*list)(&f.networks), "network", "`NETWORK` to be on, LAB or LAB:ip=...,alias=...; or none, host, container:NAME, pasta, slirp4netns")
+	fs.Var((*list)(&f.networks), "network", "`NETWORK` to be on, LAB or LAB:ip=...,alias=...; or none, host, container:NAME")
 	f.placeFlags.add(fs, "network-alias")
 	fs.Var((*list)(&f.dns), "dns", "`ADDRESS` of a name server, instead of the host's")
 	fs.Var((*list)(&f.dnsSearch), "dns-search", "`DOMAIN` to look names up in; . for none")

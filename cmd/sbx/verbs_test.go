@@ -162,7 +162,7 @@ func TestComplete(t *testing.T) {
 		"rm w":                      "web\nworker\n",
 		"rm -f web wo":              "worker\n",
 		"run --n":                   "--name\n--network\n--network-alias\n",
-		"run --network ":            "none\nhost\npasta\nslirp4netns\ncontainer:\nbridge\nlab\n",
+		"run --network ":            "none\nhost\ncontainer:\nbridge\nlab\n",
 		"network inspect l":         "lab\n",
 		"network connect ":          "bridge\nlab\n",
 		"network connect lab w":     "web\nworker\n",
