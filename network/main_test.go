@@ -8,14 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/nested"
 )
 
 // The tests run as the supervisor does: root of a user namespace, but in a network
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "network: set up the host:", err)
 			os.Exit(1)
 		}
-		os.Exit(again(asGuest, syscall.CLONE_NEWUSER))
+		os.Exit(nested.Single(stage+"="+asGuest, syscall.CLONE_NEWUSER))
 	case asGuest:
 		os.Exit(m.Run())
 	case asSandbox:
@@ -49,40 +49,11 @@ func TestMain(m *testing.M) {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	default:
-		os.Exit(again(asHost, syscall.CLONE_NEWUSER|syscall.CLONE_NEWNET))
+		os.Exit(nested.Single(stage+"="+asHost, syscall.CLONE_NEWUSER|syscall.CLONE_NEWNET))
 	}
 }
 
-func command(as string, flags uintptr) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), stage+"="+as)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  flags,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	return cmd
-}
-
-func again(as string, flags uintptr) int {
-	cmd := command(as, flags)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	case err == nil:
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "network: needs user namespaces:", err)
-	if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "userns") {
-		return 1
-	}
-	fmt.Println("SKIP: all tests of this package")
-	return 0
-}
+func command(as string, flags uintptr) *exec.Cmd { return nested.Command(stage+"="+as, flags) }
 
 func beHost() error {
 	la := netlink.NewLinkAttrs()

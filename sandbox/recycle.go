@@ -46,16 +46,18 @@ func pristine(dir string) error {
 		return err
 	}
 	// See renew. The overlay makes "work" anew when it is mounted.
-	const volatile = "work/work/incompat/volatile"
-	for _, left := range []string{"state.json", volatile + "/dirty", volatile, filepath.Dir(volatile)} {
-		if err := os.Remove(filepath.Join(dir, left)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	work := filepath.Join(dir, "work")
+	own := filepath.Join(work, "work")
+	volatile := filepath.Join(own, "incompat", "volatile")
+	for _, left := range []string{filepath.Join(dir, "state.json"), filepath.Join(volatile, "dirty"), volatile, filepath.Dir(volatile)} {
+		if err := os.Remove(left); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
 	for _, want := range []struct {
 		path    string
 		entries int
-	}{{dir, 2}, {dir + "/upper", 0}, {dir + "/work", 1}, {dir + "/work/work", 0}} {
+	}{{dir, 2}, {filepath.Join(dir, "upper"), 0}, {work, 1}, {own, 0}} {
 		if err := untouched(want.path, want.entries); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ func used(t *testing.T, s *Supervisor, id string) string {
 	}
 	put(t, dir+"/config.json", "{}")
 	put(t, dir+"/state.json", "{}")
-	if err := os.MkdirAll(dir+"/work/work/incompat/volatile/dirty", 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "work", "work", "incompat", "volatile", "dirty"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -42,7 +42,7 @@ func TestRecycle(t *testing.T) {
 	if inode(t, next+"/upper") != before || exists(filepath.Join(s.Dirs.Sandboxes(), id("a"))) {
 		t.Errorf("not renamed:\n%s", list(t, s.Dirs.Sandboxes()))
 	}
-	if exists(next+"/config.json") || exists(next+"/state.json") || exists(next+"/work/work/incompat") {
+	if exists(next+"/config.json") || exists(next+"/state.json") || exists(filepath.Join(next, "work", "work", "incompat")) {
 		t.Errorf("left from the last one:\n%s", list(t, next))
 	}
 }
@@ -52,8 +52,8 @@ func TestRecycleNothingUsed(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"a file":       func(dir string) error { return os.WriteFile(dir+"/upper/x", nil, 0o600) },
 		"a log":        func(dir string) error { return os.WriteFile(dir+"/log", nil, 0o600) },
-		"work left":    func(dir string) error { return os.WriteFile(dir+"/work/work/#1", nil, 0o600) },
-		"beside work":  func(dir string) error { return os.Mkdir(dir+"/work/index", 0o700) },
+		"work left":    func(dir string) error { return os.WriteFile(filepath.Join(dir, "work", "work", "#1"), nil, 0o600) },
+		"beside work":  func(dir string) error { return os.Mkdir(filepath.Join(dir, "work", "index"), 0o700) },
 		"mode":         func(dir string) error { return os.Chmod(dir+"/upper", 0o777) },
 		"sticky":       func(dir string) error { return os.Chmod(dir+"/upper", 0o755|os.ModeSticky) },
 		"xattr":        func(dir string) error { return unix.Setxattr(dir+"/upper", "user.x", []byte("1"), 0) },

@@ -59,6 +59,7 @@ var layers = map[string][]string{
 	"tests":          {"tests/instance", "tests/registry"},
 	"tests/instance": {},
 	"tests/wiretest": {"internal/wire"},
+	"tests/nested":   {},
 	"tests/registry": {},
 	"contrib/bench":  {"tests/instance", "tests/registry"},
 }

@@ -6,19 +6,19 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/nested"
 )
 
 // The tests start themselves once more in a new user and network namespace, which
@@ -32,32 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	cmd := exec.Command(self, os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, append(os.Environ(), insideEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   unix.SIGKILL,
-	}
-	if err := cmd.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "network/names: needs a user namespace:", err)
-		if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "userns") {
-			os.Exit(1)
-		}
-		fmt.Println("SKIP: all tests of this package")
-		os.Exit(0)
-	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
-	} else if err != nil {
-		panic(err)
-	}
+	os.Exit(nested.Single(insideEnv+"=1", unix.CLONE_NEWUSER|unix.CLONE_NEWNET))
 }
 
 // loopbackUp sets the loopback interface of the thread's namespace up.

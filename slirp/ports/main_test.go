@@ -6,16 +6,15 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/nested"
 )
 
 // The tests play the host in a user, mount and network namespace of their own, so
@@ -38,39 +37,14 @@ func TestMain(m *testing.M) {
 	case len(os.Args) == 3 && os.Args[1] == "hold":
 		hold(os.Args[2])
 	case os.Getenv(startedInside) == "":
-		os.Exit(enterNamespaces())
+		runtime.LockOSThread() // its end is the child's: Pdeathsig
+		os.Exit(nested.Single(startedInside+"=1", syscall.CLONE_NEWUSER|syscall.CLONE_NEWNET|syscall.CLONE_NEWNS))
 	}
 	if err := makeHost(); err != nil {
 		fmt.Fprintln(os.Stderr, "ports:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
-}
-
-func enterNamespaces() int {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), startedInside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	runtime.LockOSThread()
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "ports: needs user namespaces:", err)
-		if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "userns") {
-			return 1
-		}
-		fmt.Println("SKIP: all tests of this package")
-	}
-	return 0
 }
 
 // The network of the tests:
