@@ -92,24 +92,30 @@ func (n *networks) remove(name string) error {
 	return n.names.Unlisten(name)
 }
 
+// named finds the network and the sandbox of a request.
+func (s *Supervisor) named(net, sandbox string) (*networks, network.Network, *box, error) {
+	n, err := s.network()
+	if err != nil {
+		return nil, network.Network{}, nil, err
+	}
+	known, err := n.swtch.Find(net)
+	if err != nil {
+		return nil, known, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.find(sandbox)
+	return n, known, b, err
+}
+
 // connectNetwork puts a sandbox on one more network, at once if it runs.
 func (c *conversation) connectNetwork(r *api.NetworkConnect) error {
 	s := c.s
-	n, err := s.network()
-	if err != nil {
-		return err
-	}
-	known, err := n.swtch.Find(r.Attachment.Network)
+	n, known, b, err := s.named(r.Attachment.Network, r.Sandbox)
 	if err != nil {
 		return err
 	}
 	r.Attachment.Network = known.Name
-	s.mu.Lock()
-	b, err := s.find(r.Sandbox)
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	b.wiring.Lock()
 	defer b.wiring.Unlock()
 	if err := s.mayConnect(b, known.Name); err != nil {
@@ -215,17 +221,7 @@ func (s *Supervisor) configure(b *box, change func(*api.Net)) error {
 // disconnectNetwork takes a sandbox off a network.
 func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
 	s := c.s
-	n, err := s.network()
-	if err != nil {
-		return err
-	}
-	known, err := n.swtch.Find(r.Network)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	b, err := s.find(r.Sandbox)
-	s.mu.Unlock()
+	n, known, b, err := s.named(r.Network, r.Sandbox)
 	if err != nil {
 		return err
 	}

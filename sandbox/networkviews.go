@@ -8,16 +8,20 @@ import (
 	"sbx/view"
 )
 
-// known are all networks, the default one among them.
-func (n *networks) known() ([]view.Network, error) {
+// knownNetworks are all networks, the default one among them.
+func (s *Supervisor) knownNetworks() (*networks, []view.Network, error) {
+	n, err := s.network()
+	if err != nil {
+		return nil, nil, err
+	}
 	if _, err := n.swtch.Find(api.DefaultNetwork); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var list []view.Network
 	for _, net := range n.swtch.Networks() {
 		list = append(list, networkFacts(net))
 	}
-	return list, nil
+	return n, list, nil
 }
 
 func networkFacts(n network.Network) view.Network {
@@ -32,11 +36,7 @@ func networkFacts(n network.Network) view.Network {
 }
 
 func (c *conversation) listNetworks(r *api.NetworkList) error {
-	n, err := c.s.network()
-	if err != nil {
-		return err
-	}
-	all, err := n.known()
+	_, all, err := c.s.knownNetworks()
 	if err != nil {
 		return err
 	}
@@ -65,11 +65,7 @@ func (s *Supervisor) inspectNetwork(name string) (view.Object, error) {
 
 // pruneNetworks removes the networks that no sandbox is to be on.
 func (c *conversation) pruneNetworks(r *api.NetworkPrune) error {
-	n, err := c.s.network()
-	if err != nil {
-		return err
-	}
-	all, err := n.known()
+	n, all, err := c.s.knownNetworks()
 	if err != nil {
 		return err
 	}

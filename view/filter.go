@@ -52,17 +52,21 @@ func newestFirst(a, b *api.Sandbox) int {
 
 func parseFilter(args []string, all []api.Sandbox) (*filter, error) {
 	f := &filter{}
+	return f, eachFilter(args, func(key, value string) error { return f.add(key, value, all) })
+}
+
+// eachFilter takes the arguments of --filter apart.
+func eachFilter(args []string, add func(key, value string) error) error {
 	for _, arg := range args {
 		key, value, ok := strings.Cut(arg, "=")
 		if !ok {
-			return nil, filterError(arg, "bad format of filter (expected name=value)")
+			return filterError(arg, "bad format of filter (expected name=value)")
 		}
-		key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
-		if err := f.add(key, value, all); err != nil {
-			return nil, err
+		if err := add(strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)); err != nil {
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 func (f *filter) add(key, value string, all []api.Sandbox) error {

@@ -26,15 +26,8 @@ func parseImageFilter(req api.ListImages, find func(string) (Image, error), now 
 	if req.Name != "" {
 		f.patterns = append(f.patterns, req.Name)
 	}
-	for _, arg := range req.Filters {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok {
-			return nil, filterError(arg, "bad format of filter (expected name=value)")
-		}
-		key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
-		if err := f.add(key, value, find, now); err != nil {
-			return nil, err
-		}
+	if err := eachFilter(req.Filters, func(key, value string) error { return f.add(key, value, find, now) }); err != nil {
+		return nil, err
 	}
 	for _, p := range f.patterns {
 		if _, err := path.Match(p, ""); err != nil {

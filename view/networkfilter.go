@@ -25,20 +25,12 @@ type networkFilter struct {
 // parseNetworkFilter takes the keys that the command knows.
 func parseNetworkFilter(args []string, now time.Time, known ...string) (*networkFilter, error) {
 	f := &networkFilter{}
-	for _, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok {
-			return nil, filterError(arg, "bad format of filter (expected name=value)")
-		}
-		key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
+	return f, eachFilter(args, func(key, value string) error {
 		if !slices.Contains(known, key) {
-			return nil, filterError(key+"="+value, "no such filter").WithHint("filters are %s", strings.Join(known, ", "))
+			return filterError(key+"="+value, "no such filter").WithHint("filters are %s", strings.Join(known, ", "))
 		}
-		if err := f.add(key, value, now); err != nil {
-			return nil, err
-		}
-	}
-	return f, nil
+		return f.add(key, value, now)
+	})
 }
 
 func (f *networkFilter) add(key, value string, now time.Time) error {
