@@ -2,11 +2,13 @@ package instance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Process is a process as /proc shows it.
@@ -157,7 +159,8 @@ func (i *Instance) PSS() (int64, error) {
 	for _, p := range i.Processes() {
 		raw, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/smaps_rollup")
 		if err != nil {
-			if _, gone := Lookup(p.PID); gone != nil {
+			// ESRCH: it has ended, and has no memory, but nobody has waited for it yet.
+			if _, gone := Lookup(p.PID); gone != nil || errors.Is(err, syscall.ESRCH) {
 				continue
 			}
 			return 0, err
