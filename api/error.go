@@ -60,7 +60,10 @@ func (e *Error) ExitCode() int {
 	return ExitFault
 }
 
-// Errorf makes an Error from a step, its object and a cause in words.
+// Errorf makes an Error from a step, its object and a cause in words. It and WithHint
+// are called in so many places that inlining them shows in the size of the program.
+//
+//go:noinline
 func Errorf(op, path, format string, args ...any) *Error {
 	return &Error{Op: op, Path: path, Msg: fmt.Sprintf(format, args...)}
 }
@@ -83,6 +86,8 @@ func Wrap(op, path string, err error) *Error {
 }
 
 // WithHint returns e with the remedy set.
+//
+//go:noinline
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e

@@ -71,7 +71,10 @@ func (s *Spec) Fields(c *wire.Coder) {
 	s.Isolation.Fields(c)
 	s.Net.Fields(c)
 	wire.List(c, &s.Mounts)
+	c.Strings(&s.VolumesFrom)
+	s.Limits.Fields(c)
 	s.Lifecycle.Fields(c)
+	s.Health.Fields(c)
 	s.Caller.Fields(c)
 	c.Bool(&s.EntrypointSet)
 }
@@ -102,6 +105,7 @@ func (i *Isolation) Fields(c *wire.Coder) {
 	c.String(&i.PID)
 	c.String(&i.IPC)
 	c.String(&i.UTS)
+	c.String(&i.Userns)
 	c.Strings(&i.CapAdd)
 	c.Strings(&i.CapDrop)
 	c.Bool(&i.NoNewPrivileges)
@@ -117,6 +121,7 @@ func (n *Net) Fields(c *wire.Coder) {
 	wire.List(c, &n.Ports)
 	c.Bool(&n.PublishAll)
 	c.Bool(&n.HostLoopback)
+	wire.Int(c, &n.MTU)
 	c.Strings(&n.Expose)
 	c.Strings(&n.DNS)
 	c.Strings(&n.DNSSearch)
@@ -152,11 +157,22 @@ func (m *Mount) Fields(c *wire.Coder) {
 	wire.Int(c, &m.Dev)
 	wire.Int(c, &m.Ino)
 	c.String(&m.Options)
+	c.String(&m.Subpath)
+	m.Volume.Fields(c)
+}
+
+// Fields implements wire.Message.
+func (v *VolumeWish) Fields(c *wire.Coder) {
+	c.Bool(&v.Anonymous)
+	c.Bool(&v.NoCopy)
+	c.Map(&v.Labels)
+	c.Map(&v.Options)
 }
 
 // Fields implements wire.Message.
 func (l *Lifecycle) Fields(c *wire.Coder) {
 	c.Bool(&l.AutoRemove)
+	l.Restart.Fields(c)
 	c.String(&l.StopSignal)
 	wire.Optional(c, &l.StopTimeout, func(seconds *int) { wire.Int(c, seconds) })
 	c.Map(&l.LogOpts)

@@ -28,6 +28,7 @@ type Net struct {
 	Nowhere      bool         `json:"nowhere,omitempty"`       // the last one was disconnected: not even the default network
 	PublishAll   bool         `json:"publish_all,omitempty"`   // all of Expose, at free ports
 	HostLoopback bool         `json:"host_loopback,omitempty"` // the loopback addresses of the host may be reached
+	MTU          int          `json:"mtu,omitempty"`           // of a way out of its own; 0: the usual one
 	Expose       []string     `json:"expose,omitempty"`        // "80/tcp"; in a Config, those of the image too
 	DNS          []string     `json:"dns,omitempty"`           // addresses
 	DNSSearch    []string     `json:"dns_search,omitempty"`    // "." alone: none, not even the host's

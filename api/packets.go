@@ -55,9 +55,12 @@ const (
 	VerbLogs    = "logs"    // Name; replies Log
 	VerbAttach  = "attach"  // Attach
 	VerbExec    = "exec"    // Exec
-	VerbWait    = "wait"    // Names
+	VerbWait    = "wait"    // Wait
 	VerbRename  = "rename"  // Rename
 	VerbTop     = "top"     // Top
+	VerbPause   = "pause"   // Names
+	VerbUnpause = "unpause" // Names
+	VerbUpdate  = "update"  // Update
 	VerbInfo    = "info"    // Format
 	VerbVersion = "version" // Format
 	VerbImport  = "import"  // Import
@@ -171,8 +174,9 @@ type Kill struct {
 
 // Remove removes sandboxes.
 type Remove struct {
-	Names []string `json:"names"`
-	Force bool     `json:"force,omitempty"`
+	Names   []string `json:"names"`
+	Force   bool     `json:"force,omitempty"`
+	Volumes bool     `json:"volumes,omitempty"` // its anonymous volumes, too
 }
 
 // List is ps.
@@ -208,6 +212,14 @@ type Names struct {
 type Rename struct {
 	Name string `json:"name"`
 	New  string `json:"new"`
+}
+
+// Update changes what sandboxes may use, and what becomes of them at their end.
+// What is not set stays as it is.
+type Update struct {
+	Names   []string `json:"names"`
+	Limits  Limits   `json:"limits,omitzero"`
+	Restart *Restart `json:"restart,omitempty"`
 }
 
 // Top lists the processes of a sandbox.

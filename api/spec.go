@@ -36,6 +36,7 @@ type Isolation struct {
 	PID             string   `json:"pid,omitempty"`
 	IPC             string   `json:"ipc,omitempty"`
 	UTS             string   `json:"uts,omitempty"`
+	Userns          string   `json:"userns,omitempty"`   // "" or KeepID, see ParseKeepID
 	CapAdd          []string `json:"cap_add,omitempty"`  // without CAP_, upper case; "ALL"
 	CapDrop         []string `json:"cap_drop,omitempty"` // the same
 	NoNewPrivileges bool     `json:"no_new_privileges,omitempty"`
@@ -44,22 +45,28 @@ type Isolation struct {
 	ReadOnly        bool     `json:"read_only,omitempty"` // root file system
 }
 
-// Mount is a bind or a tmpfs that the user asked for.
+// Mount is something that the user wants to see at a place in the sandbox.
 type Mount struct {
-	Type     string `json:"type"`             // "bind" or "tmpfs"
-	Source   string `json:"source,omitempty"` // absolute host path of a bind
-	Target   string `json:"target"`           // absolute path in the sandbox
+	Type string `json:"type"` // MountBind, MountVolume or MountTmpfs
+	// Source is the absolute host path of a bind, or the name of a volume; empty in
+	// a request for an anonymous one.
+	Source   string `json:"source,omitempty"`
+	Target   string `json:"target"` // absolute path in the sandbox
 	ReadOnly bool   `json:"read_only,omitempty"`
 	// Dev and Ino identify the bind source as the caller saw it, so that a
 	// path that means another file to the supervisor is refused.
-	Dev     uint64 `json:"dev,omitempty"`
-	Ino     uint64 `json:"ino,omitempty"`
-	Options string `json:"options,omitempty"` // tmpfs mount options: "size=64m,mode=1777"
+	Dev uint64 `json:"dev,omitempty"`
+	Ino uint64 `json:"ino,omitempty"`
+	// Options are those of a tmpfs, "size=64m,mode=1777", or words such as OptNoExec.
+	Options string     `json:"options,omitempty"`
+	Subpath string     `json:"subpath,omitempty"` // what is seen instead of the whole source
+	Volume  VolumeWish `json:"volume,omitzero"`
 }
 
 // Lifecycle is how a sandbox ends and what remains of it.
 type Lifecycle struct {
 	AutoRemove  bool              `json:"auto_remove,omitempty"`
+	Restart     Restart           `json:"restart,omitzero"`
 	StopSignal  string            `json:"stop_signal,omitempty"`  // name or number; empty: the image's, or SIGTERM
 	StopTimeout *int              `json:"stop_timeout,omitempty"` // seconds; nil: 10; -1: for ever
 	LogOpts     map[string]string `json:"log_opts,omitempty"`     // max-size, max-file
@@ -87,8 +94,12 @@ type Spec struct {
 	Isolation Isolation         `json:"isolation"`
 	Net       Net               `json:"net,omitzero"`
 	Mounts    []Mount           `json:"mounts,omitempty"`
-	Lifecycle Lifecycle         `json:"lifecycle"`
-	Caller    Caller            `json:"caller"`
+	// VolumesFrom are sandboxes whose binds and volumes this one has too: NAME[:ro|:rw].
+	VolumesFrom []string  `json:"volumes_from,omitempty"`
+	Limits      Limits    `json:"limits,omitzero"`
+	Lifecycle   Lifecycle `json:"lifecycle"`
+	Health      Health    `json:"health,omitzero"`
+	Caller      Caller    `json:"caller"`
 	// EntrypointSet says that --entrypoint was given: the image's entrypoint and
 	// command are not used.
 	EntrypointSet bool `json:"entrypoint_set,omitempty"`
@@ -97,8 +108,8 @@ type Spec struct {
 // HostImage is the image name that stands for the host's own file system.
 const HostImage = "host"
 
-// Config is config.json: a Spec completed by the supervisor, immutable but for
-// its name.
+// Config is config.json: a Spec completed by the supervisor. Its name, networks,
+// limits and restart policy may change later.
 type Config struct {
 	ID      string    `json:"id"` // 64 hex digits
 	Created time.Time `json:"created"`
@@ -111,7 +122,10 @@ type Config struct {
 const (
 	Created = "created"
 	Running = "running"
+	Paused  = "paused" // it runs, but gets no processor
 	Exited  = "exited"
+	// Restarting is one that has ended and is about to be started again.
+	Restarting = "restarting"
 )
 
 // Status is state.json. While a monitor lives it is the only writer.
@@ -123,10 +137,15 @@ type Status struct {
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	ExitCode   int       `json:"exit_code"`
-	Unknown    bool      `json:"unknown,omitempty"` // the monitor died: the exit status is not known
-	Direct     bool      `json:"direct,omitempty"`  // output goes straight to the caller: no log
-	Error      string    `json:"error,omitempty"`   // why it did not start
+	Unknown    bool      `json:"unknown,omitempty"`    // the monitor died: the exit status is not known
+	OOMKilled  bool      `json:"oom_killed,omitempty"` // the kernel has killed a process of it for want of memory
+	Cgroup     string    `json:"cgroup,omitempty"`     // its directory, while it runs
+	Direct     bool      `json:"direct,omitempty"`     // output goes straight to the caller: no log
+	Error      string    `json:"error,omitempty"`      // why it did not start
 }
+
+// Alive says whether there is a program, paused or not.
+func (s *Status) Alive() bool { return s.State == Running || s.State == Paused }
 
 // Sandbox is what inspect and ps are made from.
 type Sandbox struct {
@@ -138,6 +157,10 @@ type Sandbox struct {
 	// were chosen for them.
 	Networks  []Joined `json:"networks,omitempty"`
 	Published []Port   `json:"published,omitempty"`
+	// RestartCount is how often its policy has started it again.
+	RestartCount int `json:"restart_count,omitempty"`
+	// Health is what its checks have found; nil: it has none.
+	Health *HealthState `json:"health,omitempty"`
 }
 
 // ExecSpec is a program to start in a running sandbox.

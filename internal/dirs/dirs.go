@@ -116,6 +116,9 @@ func (d Dirs) Log() string { return filepath.Join(d.Data, "sbxd.log") }
 // Sandboxes holds a directory for each sandbox, named by its id.
 func (d Dirs) Sandboxes() string { return filepath.Join(d.Data, "sandboxes") }
 
+// Volumes holds a directory for each volume, named by it.
+func (d Dirs) Volumes() string { return filepath.Join(d.Data, "volumes") }
+
 // Storage is the graph root of containers/storage.
 func (d Dirs) Storage() string { return filepath.Join(d.Data, "storage") }
 

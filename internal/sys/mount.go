@@ -43,6 +43,25 @@ func NewMount(fstype string, attr int, options ...[2]string) (int, error) {
 	return m, nil
 }
 
+// Reconfigure changes options of the file system that is mounted at path below
+// dir. Linux 5.2, fspick(2).
+func Reconfigure(dir int, path string, options ...[2]string) error {
+	fs, err := unix.Fspick(dir, path, unix.FSPICK_CLOEXEC|unix.FSPICK_SYMLINK_NOFOLLOW|unix.FSPICK_NO_AUTOMOUNT)
+	if err != nil {
+		return &os.PathError{Op: "fspick", Path: name(dir, path), Err: err}
+	}
+	defer unix.Close(fs)
+	for _, o := range options {
+		if err := unix.FsconfigSetString(fs, o[0], o[1]); err != nil {
+			return &os.PathError{Op: "fsconfig " + o[0], Path: o[1], Err: err}
+		}
+	}
+	if err := unix.FsconfigReconfigure(fs); err != nil {
+		return &os.PathError{Op: "fsconfig reconfigure", Path: name(dir, path), Err: err}
+	}
+	return nil
+}
+
 // CloneTree makes a detached copy of the mount at path below dir, or of dir
 // itself when path is empty, with all mounts below it if recursive is set.
 // Linux 5.2, open_tree(2).

@@ -21,13 +21,24 @@ type call struct {
 	nr     uintptr
 	args   [5]uintptr
 	ignore [2]syscall.Errno
+	on     bool // its first argument is the result of the call before
 }
 
-// Call appends a system call of up to five arguments. name is for errors.
+// Call appends a system call of up to five arguments. name is for errors. Inlined it
+// would be most of the code of who makes a dozen calls.
+//
+//go:noinline
 func (s *Script) Call(name string, nr uintptr, args ...uintptr) {
 	c := call{name: name, nr: nr}
 	copy(c.args[:], args)
 	s.calls = append(s.calls, c)
+}
+
+// CallOn is Call for one that takes what the call before gave, a descriptor say, as
+// its first argument; args are the others.
+func (s *Script) CallOn(name string, nr uintptr, args ...uintptr) {
+	s.Call(name, nr, append([]uintptr{0}, args...)...)
+	s.calls[len(s.calls)-1].on = true
 }
 
 // CallIgnoring is Call for one whose failure with these errors does not matter.
@@ -58,9 +69,14 @@ func (s *Script) Run() error {
 //go:nosplit
 //go:norace
 func (s *Script) run() (at int, errno syscall.Errno) {
+	var result uintptr
 	for at = range s.calls {
 		c := &s.calls[at]
-		_, _, errno = syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], 0)
+		first := c.args[0]
+		if c.on {
+			first = result
+		}
+		result, _, errno = syscall.RawSyscall6(c.nr, first, c.args[1], c.args[2], c.args[3], c.args[4], 0)
 		if errno != 0 && errno != c.ignore[0] && errno != c.ignore[1] {
 			return at, errno
 		}

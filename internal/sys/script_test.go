@@ -46,3 +46,18 @@ func TestEmptyScript(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestScriptCallsOnResults(t *testing.T) {
+	var s Script
+	path := append([]byte(t.TempDir()+"/file"), 0)
+	text := []byte("text")
+	cwd := unix.AT_FDCWD
+	s.Call("openat", unix.SYS_OPENAT, uintptr(cwd), Pointer(&s, &path[0]), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	s.CallOn("write", unix.SYS_WRITE, Pointer(&s, &text[0]), uintptr(len(text)))
+	if err := s.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(string(path[:len(path)-1])); string(got) != "text" {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
