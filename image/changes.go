@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -14,41 +15,52 @@ import (
 	"sbx/api"
 )
 
-// parseChanges fills in a Config from Dockerfile instructions: CMD, ENTRYPOINT,
-// ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, in their JSON and
-// their shell form. Later ones see the variables of earlier ones.
+// Change applies Dockerfile instructions: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK,
+// LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR, in their JSON and their shell
+// form. Later ones see the variables of earlier ones. What c shares with other
+// configurations is not written to.
 // https://docs.docker.com/reference/dockerfile/
-func parseChanges(changes []string) (Config, error) {
-	c := Config{}
-	for _, line := range changes {
-		if err := c.change(line); err != nil {
-			return Config{}, api.Errorf("change image", "", "%q: %v", line, err).
+func (c *Config) Change(instructions []string) error {
+	e := editor{Config: c}
+	c.Env = slices.Clone(c.Env)
+	c.Labels, c.Volumes, c.ExposedPorts = maps.Clone(c.Labels), maps.Clone(c.Volumes), maps.Clone(c.ExposedPorts)
+	for _, line := range instructions {
+		if err := e.change(line); err != nil {
+			return api.Errorf("change image", "", "%q: %v", line, err).
 				WithHint("as in a Dockerfile: CMD [\"prog\", \"arg\"], ENV NAME=value, USER name")
 		}
 	}
-	return c, nil
+	return nil
 }
 
-func (c *Config) change(line string) error {
+// editor is a configuration that instructions change.
+type editor struct {
+	*Config
+	cmdSet bool // CMD was among them
+}
+
+func (c *editor) change(line string) error {
 	line = strings.TrimSpace(line)
 	verb, args := line, ""
-	if i := strings.IndexAny(line, " \t"); i >= 0 {
-		verb, args = line[:i], strings.TrimSpace(line[i:])
+	if i := strings.IndexAny(line, " \t="); i >= 0 { // podman takes CMD=prog too
+		verb, args = line[:i], strings.TrimSpace(strings.TrimPrefix(line[i:], "="))
 	}
 	do, known := map[string]func(string) error{
-		"CMD":        func(a string) error { return program(&c.Cmd, a) },
-		"ENTRYPOINT": func(a string) error { return program(&c.Entrypoint, a) },
-		"ENV":        c.env,
-		"EXPOSE":     c.expose,
-		"LABEL":      c.label,
-		"STOPSIGNAL": c.stopSignal,
-		"USER":       c.user,
-		"VOLUME":     c.volume,
-		"WORKDIR":    c.workDir,
+		"CMD":         c.cmd,
+		"ENTRYPOINT":  c.entrypoint,
+		"ENV":         c.env,
+		"EXPOSE":      c.expose,
+		"HEALTHCHECK": c.healthcheck,
+		"LABEL":       c.label,
+		"ONBUILD":     c.onBuild,
+		"STOPSIGNAL":  c.stopSignal,
+		"USER":        c.user,
+		"VOLUME":      c.volume,
+		"WORKDIR":     c.workDir,
 	}[strings.ToUpper(verb)]
 	switch {
 	case !known:
-		return fmt.Errorf("%s is not an instruction of an import", verb)
+		return fmt.Errorf("%s is not an instruction that changes an image", verb)
 	case args == "":
 		return fmt.Errorf("%s needs an argument", strings.ToUpper(verb))
 	case strings.ContainsAny(args, "\n\r\x00"):
@@ -70,12 +82,29 @@ func list(args string) ([]string, bool) {
 	return list, true
 }
 
-func program(to *[]string, args string) error {
-	argv, ok := list(args)
-	if !ok {
-		argv = []string{"/bin/sh", "-c", args}
+// program is what is run: the JSON form, or a line for the image's shell.
+func (c *Config) program(args string) []string {
+	if argv, ok := list(args); ok {
+		return argv
 	}
-	*to = argv
+	shell := c.Shell
+	if len(shell) == 0 {
+		shell = []string{"/bin/sh", "-c"}
+	}
+	return append(slices.Clone(shell), args)
+}
+
+func (c *editor) cmd(args string) error {
+	c.Cmd, c.cmdSet = c.program(args), true
+	return nil
+}
+
+// entrypoint forgets the command that was meant for another one, as Docker does.
+func (c *editor) entrypoint(args string) error {
+	c.Entrypoint = c.program(args)
+	if !c.cmdSet {
+		c.Cmd = nil
+	}
 	return nil
 }
 
@@ -131,6 +160,18 @@ func (c *Config) label(args string) error {
 		}
 		c.Labels[name] = value
 	})
+}
+
+// onBuild adds what is done in a build that begins with the image. Some make no
+// sense there, and Docker refuses them.
+func (c *Config) onBuild(args string) error {
+	verb, _ := cutWord(args)
+	switch verb = strings.ToUpper(verb); verb {
+	case "ONBUILD", "FROM", "MAINTAINER":
+		return fmt.Errorf("ONBUILD cannot be followed by %s", verb)
+	}
+	c.OnBuild = append(slices.Clone(c.OnBuild), args)
+	return nil
 }
 
 // one is the argument of an instruction that takes exactly one.

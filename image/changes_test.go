@@ -36,6 +36,11 @@ func TestChanges(t *testing.T) {
 		"volume json":    {[]string{`VOLUME ["/a", "/b c"]`}, Config{Volumes: set("/a", "/b c")}},
 		"volume words":   {[]string{"VOLUME /a /b/"}, Config{Volumes: set("/a", "/b")}},
 		"expose":         {[]string{"EXPOSE 80 53/UDP 1-3/tcp"}, Config{ExposedPorts: set("80/tcp", "53/udp", "1/tcp", "2/tcp", "3/tcp")}},
+		"podman's form":  {[]string{"CMD=/bin/x", `ENTRYPOINT=["/e"]`, "ENV=A=1"}, Config{Cmd: []string{"/bin/sh", "-c", "/bin/x"}, Entrypoint: []string{"/e"}, Env: []string{"A=1"}}},
+		"onbuild":        {[]string{"ONBUILD RUN a  b", "ONBUILD COPY . /"}, Config{OnBuild: []string{"RUN a  b", "COPY . /"}}},
+		"no check":       {[]string{"HEALTHCHECK none"}, Config{Healthcheck: json.RawMessage(`{"Test":["NONE"]}`)}},
+		"check":          {[]string{`HEALTHCHECK --interval=2s  --retries=3 CMD test -e "a b" | x`}, Config{Healthcheck: json.RawMessage(`{"Test":["CMD-SHELL","test -e \"a b\" | x"],"Interval":2000000000,"Retries":3}`)}},
+		"check json":     {[]string{`HEALTHCHECK --timeout=1m --start-period=0s --start-interval=1ms cmd ["a", "b"]`}, Config{Healthcheck: json.RawMessage(`{"Test":["CMD","a","b"],"Timeout":60000000000,"StartInterval":1000000}`)}},
 		"stop signal":    {[]string{"STOPSIGNAL SIGRTMIN+3"}, Config{StopSignal: "SIGRTMIN+3"}},
 		"stop number":    {[]string{"STOPSIGNAL 9"}, Config{StopSignal: "9"}},
 		"stop short":     {[]string{"STOPSIGNAL int"}, Config{StopSignal: "int"}},
@@ -49,6 +54,39 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// On a configuration that has something already, and that others share.
+func TestChangesOnTop(t *testing.T) {
+	base := Config{
+		Env: []string{"A=1"}, Entrypoint: []string{"/e"}, Cmd: []string{"c"}, Shell: []string{"/bin/bash", "-c"},
+		Labels: map[string]string{"a": "1"}, OnBuild: []string{"RUN x"},
+	}
+	before, err := json.Marshal(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, want := range map[string]func(*Config){
+		"ENV A=2 B=$A":     func(c *Config) { c.Env = []string{"A=2", "B=1"} },
+		"LABEL a=2 b=3":    func(c *Config) { c.Labels = map[string]string{"a": "2", "b": "3"} },
+		"CMD x":            func(c *Config) { c.Cmd = []string{"/bin/bash", "-c", "x"} },
+		`ENTRYPOINT ["x"]`: func(c *Config) { c.Entrypoint, c.Cmd = []string{"x"}, nil },
+		"ONBUILD RUN y":    func(c *Config) { c.OnBuild = []string{"RUN x", "RUN y"} },
+		"VOLUME /v":        func(c *Config) { c.Volumes = map[string]struct{}{"/v": {}} },
+	} {
+		got, expect := base, base
+		want(&expect)
+		if err := got.Change([]string{change}); err != nil || !reflect.DeepEqual(got, expect) {
+			t.Errorf("%s: %+v, %v", change, got, err)
+		}
+	}
+	if after, err := json.Marshal(base); err != nil || string(after) != string(before) {
+		t.Errorf("changed what others share: %s, was %s", after, before)
+	}
+	c := base
+	if err := c.Change([]string{`CMD ["c"]`, `ENTRYPOINT ["e"]`}); err != nil || len(c.Cmd) != 1 {
+		t.Errorf("an entry point forgets the command that came with it: %+v, %v", c, err)
+	}
+}
+
 func TestChangesBad(t *testing.T) {
 	for line, want := range map[string]string{
 		"RUN true": "RUN", "": "not an instruction", "CMD": "CMD needs", "ENV A": "no value", "ENV A=1 B": "B", "ENV =x": "=x",
@@ -56,7 +94,11 @@ func TestChangesBad(t *testing.T) {
 		"EXPOSE 0": "0", "EXPOSE 70000": "70000", "EXPOSE 9-8": "9-8", "EXPOSE 80/http": "http", "EXPOSE x": "port",
 		"STOPSIGNAL SIGFOO": "SIGFOO", "STOPSIGNAL 65": "65", "STOPSIGNAL SIGRTMIN+99": "RTMIN", "STOPSIGNAL 1 2": "one argument",
 		"VOLUME data": "absolute", `VOLUME ["data"]`: "absolute", "USER a b": "one argument", "USER ''": "one argument",
-		"WORKDIR $NONE": "one argument", "CMD a\nCMD b": "line", "HEALTHCHECK NONE": "HEALTHCHECK", "LABEL a": "no value",
+		"WORKDIR $NONE": "one argument", "CMD a\nCMD b": "line", "LABEL a": "no value", "FROM x": "FROM",
+		"HEALTHCHECK x": "CMD or NONE", "HEALTHCHECK": "needs", "HEALTHCHECK CMD": "a command", "HEALTHCHECK CMD []": "a command",
+		"HEALTHCHECK NONE x": "no arguments", "HEALTHCHECK --interval=1us CMD x": "1ms", "HEALTHCHECK --interval CMD x": "1ms",
+		"HEALTHCHECK --retries=-1 CMD x": "number", "HEALTHCHECK --retries=1": "CMD or NONE", "HEALTHCHECK --often CMD x": "--often",
+		"ONBUILD FROM x": "FROM", "ONBUILD onbuild RUN x": "ONBUILD", "ONBUILD": "needs",
 	} {
 		_, err := parseChanges([]string{line})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -82,7 +124,7 @@ func TestConfigKeepsHealthcheck(t *testing.T) {
 }
 
 func FuzzChanges(f *testing.F) {
-	for _, line := range []string{`ENV A="b $C" D='e'`, "EXPOSE 1-3/udp", `CMD ["a"]`, "WORKDIR ${A}", "LABEL a=b\\"} {
+	for _, line := range []string{`ENV A="b $C" D='e'`, "EXPOSE 1-3/udp", `CMD ["a"]`, "WORKDIR ${A}", "LABEL a=b\\", "HEALTHCHECK --retries=3 CMD a", "ONBUILD RUN a"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
@@ -93,10 +135,19 @@ func FuzzChanges(f *testing.F) {
 		if c.WorkDir != "" && (c.WorkDir[0] != '/' || strings.Contains(c.WorkDir, "/../")) {
 			t.Errorf("%q: working directory %q", line, c.WorkDir)
 		}
+		if c.Healthcheck != nil && !json.Valid(c.Healthcheck) {
+			t.Errorf("%q: check %s", line, c.Healthcheck)
+		}
 		for _, kv := range c.Env {
 			if i := strings.IndexByte(kv, '='); i <= 0 {
 				t.Errorf("%q: variable %q", line, kv)
 			}
 		}
 	})
+}
+
+func parseChanges(lines []string) (Config, error) {
+	var c Config
+	err := c.Change(lines)
+	return c, err
 }

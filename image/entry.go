@@ -174,7 +174,7 @@ func (c *checker) name(name, what string) (string, *api.Error) {
 		if part == ".." && c.rootfs {
 			return "", refuse("do not trust this archive", "%s %q climbs out with \"..\"", what, name)
 		}
-		if len(part) > nameMax {
+		if len(c.own(part)) > nameMax {
 			return "", c.refuse(repack, "%s has a file name of %d bytes, %d is the limit", what, len(part), nameMax)
 		}
 	}
@@ -183,6 +183,14 @@ func (c *checker) name(name, what string) (string, *api.Error) {
 			"%s %q goes through the symbolic link %q of the same archive", what, name, link)
 	}
 	return clean, nil
+}
+
+// own is the name that a file would have: of a whiteout, that of what it hides.
+func (c *checker) own(part string) string {
+	if c.rootfs {
+		return part
+	}
+	return strings.TrimPrefix(part, whiteout)
 }
 
 // through returns the directory part of name that the archive made a symbolic

@@ -10,8 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// earlySize is from which size on a file is sent to the disk as soon as it is there.
-const earlySize = 128 << 10
+// earlySize is from which size on a file is sent to the disk as soon as it is there,
+// and earlyStep what a large one is sent in pieces of.
+const (
+	earlySize = 128 << 10
+	earlyStep = 16 << 20
+)
 
 const xattrPrefix = "SCHILY.xattr."
 
@@ -64,15 +68,27 @@ func (u *unpacker) body(fd int, name string, h *tar.Header) error {
 		return nil
 	}
 	var sum uint64
+	var done, sent int64
 	err := u.in.body(h.Size, func(b []byte) error {
+		// The disk works while the rest is unpacked; Commit then waits for little. What
+		// cannot be written will be told by its syncfs.
+		if done-sent >= earlyStep {
+			_ = unix.SyncFileRange(fd, sent, done-sent, unix.SYNC_FILE_RANGE_WRITE)
+			sent = done
+		}
+		done += int64(len(b))
 		sum = crc(sum, b)
+		if u.holes {
+			return named("write", name, writeHoles(fd, b))
+		}
 		return named("write", name, write(fd, b))
 	})
+	if err == nil && u.holes {
+		err = named("truncate", name, unix.Ftruncate(fd, h.Size))
+	}
 	if err != nil {
 		return err
 	}
-	// The disk works while the rest is unpacked; Commit then waits for little. What
-	// cannot be written will be told by its syncfs.
 	if h.Size >= earlySize {
 		_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
@@ -94,23 +110,44 @@ func sparse(h *tar.Header) bool {
 
 // sparseBody leaves holes where there are zeros.
 func (u *unpacker) sparseBody(fd int, name string, h *tar.Header) error {
-	var zeros [block]byte
-	err := u.in.rawBody(func(b []byte) (err error) {
-		for len(b) > 0 && err == nil {
-			piece := b[:min(block, len(b))]
-			if bytes.Equal(piece, zeros[:len(piece)]) {
-				_, err = unix.Seek(fd, int64(len(piece)), unix.SEEK_CUR)
-			} else {
-				err = write(fd, piece)
-			}
-			b = b[len(piece):]
-		}
-		return named("write", name, err)
-	})
+	err := u.in.rawBody(func(b []byte) error { return named("write", name, writeHoles(fd, b)) })
 	if err != nil {
 		return err
 	}
 	return named("truncate", name, unix.Ftruncate(fd, h.Size))
+}
+
+// writeHoles goes over blocks of zeros, and writes what is between them.
+func writeHoles(fd int, b []byte) error {
+	for len(b) > 0 {
+		n := run(b, true)
+		if n > 0 {
+			if _, err := unix.Seek(fd, int64(n), unix.SEEK_CUR); err != nil {
+				return err
+			}
+		}
+		b = b[n:]
+		n = run(b, false)
+		if err := write(fd, b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+var zeros [block]byte
+
+// run is the length of the blocks at the beginning of b that are zeros, or are not.
+func run(b []byte, zero bool) (n int) {
+	for n < len(b) {
+		piece := b[n:min(n+block, len(b))]
+		if bytes.Equal(piece, zeros[:len(piece)]) != zero {
+			break
+		}
+		n += len(piece)
+	}
+	return n
 }
 
 func write(fd int, b []byte) error {

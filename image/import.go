@@ -24,8 +24,8 @@ type ImportOptions struct {
 // Errors are *api.Error with the archive's name. Ending ctx stops the import at
 // the next read of r; a read that waits ends when the caller closes r.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (img Image, err error) {
-	config, err := parseChanges(opts.Changes)
-	if err != nil {
+	config := Config{}
+	if err := config.Change(opts.Changes); err != nil {
 		return Image{}, err
 	}
 	name := ""

@@ -24,6 +24,7 @@ const splitName = "tar-split.gz"
 type StageOptions struct {
 	Source   string               // for messages: a digest, the name of a file
 	Rootfs   bool                 // a root file system somebody has packed, no layer: its rules are stricter
+	Holes    bool                 // leave holes where files have blocks of zeros
 	Progress func(unpacked int64) // called with the number of bytes unpacked so far; may be nil
 }
 
@@ -128,7 +129,7 @@ func (d *differ) ApplyDiff(dest string, _ *archive.TarOptions, opts *graphdriver
 	split := newSplitter(record)
 	u := &unpacker{
 		in: newStream(feed, check, split, d.o.Progress), split: split,
-		umask: d.s.umask, squash: check.squash, rootfs: d.o.Rootfs,
+		umask: d.s.umask, squash: check.squash, rootfs: d.o.Rootfs, holes: d.o.Holes,
 		old: replaced{path: filepath.Join(opts.StagingDirectory, "replaced")},
 	}
 	if u.dirs, err = openDirs(dest, d.s.umask); err != nil {

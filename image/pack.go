@@ -43,6 +43,8 @@ type packer struct {
 	buf      []byte
 	done     int64
 	progress func(int64)
+	hollow   func(dir *os.File) bool // says what is packed as an empty directory; may be nil
+	marks    *marks                  // of PackUpper; may be nil
 }
 
 type fileID struct{ dev, ino uint64 }
@@ -78,6 +80,11 @@ func (p *packer) entry(dir *os.File, name, path string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: "/" + path, Err: err}
+	}
+	if p.marks != nil {
+		if deleted, err := p.deleted(dir, name, path, &st); err != nil || deleted {
+			return err
+		}
 	}
 	h := header(&st, path)
 	switch st.Mode & unix.S_IFMT {
@@ -151,12 +158,24 @@ func (p *packer) directory(at int, name string, h *tar.Header) error {
 		return err
 	}
 	defer dir.Close()
+	return p.opened(dir, h)
+}
+
+// opened packs a directory that is open.
+func (p *packer) opened(dir *os.File, h *tar.Header) (err error) {
 	if h.PAXRecords, err = attributes(dir); err != nil {
 		return err
 	}
 	h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
-	if err := p.put(h); err != nil {
+	if err := p.put(h); err != nil || p.hollow != nil && p.hollow(dir) {
 		return err
+	}
+	if p.marks != nil {
+		leave, err := p.enter(dir, h)
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
 	return p.below(dir, h.Name)
 }
@@ -168,6 +187,11 @@ func (p *packer) regular(at int, name string, h *tar.Header) error {
 		return err
 	}
 	defer f.Close()
+	return p.openedFile(f, st, h)
+}
+
+// openedFile packs a regular file that is open, and nothing else.
+func (p *packer) openedFile(f *os.File, st *unix.Stat_t, h *tar.Header) (err error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}

@@ -82,12 +82,7 @@ func describe(layer *Staged, config Config, opts ImportOptions) (New, error) {
 	if err != nil {
 		return New{}, err
 	}
-	man, err := json.Marshal(manifest{
-		SchemaVersion: 2,
-		MediaType:     mediaManifest,
-		Config:        descriptor{mediaConfig, digest.FromBytes(conf).String(), int64(len(conf))},
-		Layers:        []descriptor{{mediaLayer, layer.DiffID.String(), layer.Size}},
-	})
+	man, err := plainManifest(conf, []digest.Digest{layer.DiffID}, []int64{layer.Size})
 	if err != nil {
 		return New{}, err
 	}

@@ -25,6 +25,7 @@ type RemoveOptions struct {
 type Removed struct {
 	Untagged string // as Docker shows names: debian:13
 	Deleted  string // sha256:...
+	Layer    bool   // that is a layer, not an image
 }
 
 // Remove removes a name of an image, and with its last name the image and the
@@ -240,7 +241,7 @@ func (s *Store) remove(e *entry, o RemoveOptions) (_ []Removed, freed int64, err
 		if name == "" {
 			name = "sha256:" + id
 		}
-		removed = append(removed, Removed{Deleted: name})
+		removed = append(removed, Removed{Deleted: name, Layer: true})
 	}
 	return removed, freed, nil
 }

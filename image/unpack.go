@@ -25,6 +25,7 @@ type unpacker struct {
 	umask   uint32
 	squash  bool // all files belong to uid 0
 	rootfs  bool // no layer: no whiteouts
+	holes   bool // blocks of zeros are not written
 	late    []late
 	old     replaced
 	rootSet bool // the root directory is in the archive
