@@ -97,6 +97,7 @@ const (
 	sourcePort  = 0
 	destPort    = 2
 	icmpType    = 0
+	tcpFlags    = 13
 	ndTarget    = 8
 
 	icmpEcho, icmp6Echo             = 8, 128
@@ -158,6 +159,40 @@ func (t *tables) bridgeRules() {
 	t.add(port6, parsed, accept)
 }
 
+// What one address may ask the responder at most: queries by UDP and connections.
+// The rate is what the responder itself answers to a sandbox (network/names). What
+// is beyond that must not reach its socket, where it would be in the way of others:
+// so many as may come at once fit into it (net.core.rmem_max, which is 212992 as a
+// rule; the kernel takes twice that, and a query for 768 bytes).
+const (
+	asksPerSecond = 2000
+	asksAtOnce    = 500
+)
+
+// askingRules stand before the rule for what is known: to the kernel, what comes
+// from a port that has had an answer is.
+func (t *tables) askingRules(sandbox rule) {
+	const syn, ack = 0x02, 0x10
+	opens := rule{transport(tcpFlags, 1, first),
+		&expr.Bitwise{SourceRegister: first, DestRegister: first, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}}, is(syn)}
+	t.add(t.input, proto(unix.IPPROTO_UDP), port(destPort, dns), sandbox, rule{jump(t.asking)})
+	t.add(t.input, proto(unix.IPPROTO_TCP), port(destPort, dns), opens, sandbox, rule{jump(t.asking)})
+	for _, f := range []struct {
+		family      byte
+		source, len uint32
+		set         *nftables.Set
+	}{{unix.NFPROTO_IPV4, ip4Source, 4, t.asked4}, {unix.NFPROTO_IPV6, ip6Source, 16, t.asked6}} {
+		over := &expr.Limit{Type: expr.LimitTypePkts, Rate: asksPerSecond, Unit: expr.LimitTimeSecond, Burst: asksAtOnce, Over: true}
+		t.add(t.asking, rule{meta(expr.MetaKeyNFPROTO), is(f.family), meta(expr.MetaKeyIIFNAME), network(f.source, f.len, four),
+			&expr.Dynset{SrcRegKey: first, SetName: f.set.Name, SetID: f.set.ID, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{over}},
+			verdict(expr.VerdictDrop)})
+	}
+}
+
+// noIPv6 has the loopback address and all forms of embedded IPv4 addresses, but not the
+// well-known prefix of NAT64. RFC 4291, 2.5; RFC 6052, 2.1.
+var noIPv6 = netip.MustParsePrefix("::/64")
+
 // inetRules decide what the switch takes for itself, and what it forwards.
 func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 	accept := rule{verdict(expr.VerdictAccept)}
@@ -170,6 +205,7 @@ func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 	sandbox := rule{meta(from), in(t.bridges)}
 
 	t.add(t.input, rule{meta(from), is(ifname("lo")...)}, accept)
+	t.askingRules(sandbox)
 	t.add(t.input, known, accept)
 	// Neighbours; those of sandboxes are checked above. Routers are on the way out only.
 	for _, kind := range []byte{ndSolicit, ndAdvert} {
@@ -196,6 +232,8 @@ func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 	t.add(t.forward, out, rule{meta(from), in(t.out), jump(t.outward)})
 	t.add(t.forward, sandbox, rule{reject(adminProhibited)})
 
+	// An IPv4 address written as IPv6 is one to slirp4netns, 127.0.0.1 too.
+	t.add(t.outward, ip6, within(ip6Dest, noIPv6), rule{reject(adminProhibited)})
 	// The other side of the way out has addresses that stand for the host itself.
 	for _, p := range aliases {
 		family, offset, allowed, source := ip4, uint32(ip4Dest), t.host4, network(ip4Source, 4, first)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -33,8 +34,13 @@ type tables struct {
 	host4    *nftables.Set // sandboxes that may reach the host's loopback
 	host6    *nftables.Set
 
+	// Who asks for names, and how much of its share is left: interface . address.
+	// The rules fill these themselves.
+	asked4, asked6 *nftables.Set
+
 	spoof, port4, port6                       *nftables.Chain
 	input, gateway, forward, outward, leaving *nftables.Chain
+	asking                                    *nftables.Chain
 }
 
 // tableName is that of all tables of ours.
@@ -74,8 +80,23 @@ func newTables() (*tables, error) {
 	t.within = set(t.inet, "within", name, name)
 	t.gateway4, t.gateway6 = set(t.inet, "gateway4", name, ip4), set(t.inet, "gateway6", name, ip6)
 	t.host4, t.host6 = set(t.inet, "host4", ip4), set(t.inet, "host6", ip6)
+	t.asked4, t.asked6 = t.shares("asked4", ip4), t.shares("asked6", ip6)
 	t.chains()
 	return t, nil
+}
+
+// shares is a set of what each address on a bridge has used. An element goes when
+// its address has been quiet for a while. The set is not one of all, which hold
+// what the switch has put there.
+func (t *tables) shares(name string, address nftables.SetDatatype) *nftables.Set {
+	const (
+		most  = 1 << 16 // more than there are sandboxes
+		apart = 1000    // from the numbers of all: one for each length of an address
+	)
+	return &nftables.Set{
+		Table: t.inet, Name: name, ID: apart + address.Bytes, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, address), Concatenation: true,
+		Dynamic: true, HasTimeout: true, Timeout: 10 * time.Second, Size: most,
+	}
 }
 
 func (t *tables) chains() {
@@ -91,6 +112,7 @@ func (t *tables) chains() {
 	t.port6 = &nftables.Chain{Table: t.bridge, Name: "port6"}
 	t.input = base(t.inet, "input", filter, nftables.ChainHookInput, normal, drop)
 	t.gateway = &nftables.Chain{Table: t.inet, Name: "gateway"}
+	t.asking = &nftables.Chain{Table: t.inet, Name: "asking"}
 	t.forward = base(t.inet, "forward", filter, nftables.ChainHookForward, normal, drop)
 	t.outward = &nftables.Chain{Table: t.inet, Name: "outward"}
 	t.leaving = base(t.inet, "leaving", nat, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, accept)
@@ -106,12 +128,12 @@ func (t *tables) add(c *nftables.Chain, parts ...rule) {
 func (t *tables) install(device string, aliases []netip.Prefix) error {
 	t.conn.AddTable(t.bridge)
 	t.conn.AddTable(t.inet)
-	for _, s := range t.all {
+	for _, s := range append(slices.Clone(t.all), t.asked4, t.asked6) {
 		if err := t.conn.AddSet(s, nil); err != nil {
 			return fmt.Errorf("set %s: %w", s.Name, err)
 		}
 	}
-	for _, c := range []*nftables.Chain{t.spoof, t.port4, t.port6, t.input, t.gateway, t.forward, t.outward, t.leaving} {
+	for _, c := range []*nftables.Chain{t.spoof, t.port4, t.port6, t.input, t.gateway, t.asking, t.forward, t.outward, t.leaving} {
 		t.conn.AddChain(c)
 		t.conn.FlushChain(c)
 	}
@@ -245,7 +267,7 @@ func why(err error) string {
 	case errors.Is(err, unix.EPERM):
 		return "the switch belongs to another user namespace"
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.ENOENT):
-		return "the kernel lacks nftables: an administrator can run modprobe -a nf_tables nft_ct nft_masq nft_reject_inet"
+		return "the kernel lacks nftables: an administrator can run modprobe -a nf_tables nft_ct nft_limit nft_masq nft_reject_inet"
 	}
 	return ""
 }

@@ -20,6 +20,7 @@ type Driver struct {
 	log   io.Writer
 	name  string
 	at    place
+	mtu   int    // 0 is MTU
 	inner helper // nil with None
 	err   error  // why, with None
 }
@@ -36,12 +37,15 @@ func New(run string, log io.Writer) *Driver {
 // use makes the helper for a place.
 func (d *Driver) use(at place) {
 	d.at = at
+	if d.mtu == 0 {
+		d.mtu = MTU
+	}
 	switch d.name {
 	case Pasta:
-		d.inner = &pasta{bin: Pasta, run: d.run, at: at}
+		d.inner = &pasta{bin: Pasta, run: d.run, at: at, mtu: d.mtu}
 	case Slirp4netns:
 		d.at.v6 = places6[0] // it knows no other
-		d.inner = &slirp4netns{bin: Slirp4netns, at: d.at}
+		d.inner = &slirp4netns{bin: Slirp4netns, at: d.at, mtu: d.mtu}
 	}
 }
 
@@ -81,7 +85,7 @@ func (d *Driver) Info(context.Context) (*kit.NetworkDriverInfo, error) {
 }
 
 // MTU implements network.ParentDriver.
-func (d *Driver) MTU() int { return MTU }
+func (d *Driver) MTU() int { return d.mtu }
 
 // ConfigureNetwork implements network.ParentDriver. It does not fail for want of
 // a way out: the reason goes to the outlet's record and to the log. The message
@@ -98,7 +102,7 @@ func (d *Driver) ConfigureNetwork(childPID int, _, netns string) (*messages.Pare
 		fmt.Fprintln(d.log, "slirp: no way out:", d.finish(r, d.err))
 		return &messages.ParentInitNetworkDriverCompleted{}, nil, nil
 	}
-	return message(d.at), d.watch(childPID, netns, r, nil), nil
+	return message(d.at, d.mtu), d.watch(childPID, netns, r, nil), nil
 }
 
 // finish records the result, and returns why there is no way out. What goes wrong

@@ -155,7 +155,7 @@ printf '%s' "$args" > "$file.args"
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--no-map-gw", "--mtu 65520", "--tcp-ports none", "--udp-ns none", "--address fd00::100", "--netns " + thisNetns} {
+	for _, want := range []string{"--gateway 10.0.2.2", "--gateway fd00::2", "--mtu 65520", "--tcp-ports none", "--udp-ns none", "--address fd00::100", "--netns " + thisNetns} {
 		if !strings.Contains(string(args)+" ", want+" ") {
 			t.Errorf("pasta %s\nwithout %s", args, want)
 		}
@@ -171,7 +171,7 @@ func TestReconnect(t *testing.T) {
 	daemonPasta(t)
 	for serves, kept := range map[string]bool{thisNetns: true, "/proc/self/ns/mnt": false} { // just another number
 		run := t.TempDir()
-		p := &pasta{bin: Pasta, run: run, at: usual}
+		p := &pasta{bin: Pasta, run: run, at: usual, mtu: MTU}
 		if _, err := p.start(t.Context(), os.Getpid(), serves); err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +314,7 @@ func TestSlirp4netnsThatFails(t *testing.T) {
 		}
 		t.Setenv("PATH", dir+":/usr/bin:/bin")
 		run := t.TempDir()
-		d := &Driver{run: run, log: io.Discard, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual}}
+		d := &Driver{run: run, log: io.Discard, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual, mtu: MTU}}
 		_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
 		if err != nil {
 			t.Fatal(err)
@@ -339,7 +339,7 @@ func TestSlirp4netnsLives(t *testing.T) {
 	}
 	run := t.TempDir()
 	var log lockedBuffer
-	d := &Driver{run: run, log: &log, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual}}
+	d := &Driver{run: run, log: &log, name: Slirp4netns, at: usual, inner: &slirp4netns{bin: filepath.Join(dir, Slirp4netns), at: usual, mtu: MTU}}
 	_, stop, err := d.ConfigureNetwork(os.Getpid(), run, thisNetns)
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestReadOutlet(t *testing.T) {
 	if o, err := ReadOutlet(run); err != nil || o.Driver != None {
 		t.Errorf("before the first start: %+v %v", o, err)
 	}
-	if err := os.WriteFile(outletFile(run), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(OutletFile(run), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if o, err := ReadOutlet(run); err == nil {

@@ -8,6 +8,10 @@ import (
 	"github.com/rootless-containers/rootlesskit/v3/pkg/messages"
 )
 
+// ownUserns, in the place of a pid: the namespace belongs to the user namespace that
+// this process is in.
+const ownUserns = 0
+
 // helper is a program that connects the switch. It configures the device by
 // itself, nothing has to be done from inside.
 type helper interface {
@@ -26,8 +30,8 @@ func info(name string, at place) *kit.NetworkDriverInfo {
 	return &kit.NetworkDriverInfo{Driver: name, ChildIP: net.IP(at.address().AsSlice()), IPv6: true}
 }
 
-func message(at place) *messages.ParentInitNetworkDriverCompleted {
+func message(at place, mtu int) *messages.ParentInitNetworkDriverCompleted {
 	return &messages.ParentInitNetworkDriverCompleted{
-		Dev: Device, MTU: MTU, IP: at.address().String(), Netmask: at.v4.Bits(), Gateway: at.gateway().String(),
+		Dev: Device, MTU: mtu, IP: at.address().String(), Netmask: at.v4.Bits(), Gateway: at.gateway().String(),
 	}
 }

@@ -35,11 +35,21 @@ type Outlet struct {
 	Networks []netip.Prefix `json:"networks,omitempty"`
 }
 
+// Loopback are the addresses that stand for 127.0.0.1 and ::1 of the host: those of
+// the gateways. It is the switch's business who may use them.
+func (o Outlet) Loopback() []netip.Addr {
+	var list []netip.Addr
+	for _, p := range o.Networks {
+		list = append(list, nth(p, gatewayNumber))
+	}
+	return list
+}
+
 // ReadOutlet returns what the last start recorded in the runtime directory run;
 // None if nothing is recorded yet. While a start is under way it waits for the
 // result, ten seconds at most.
 func ReadOutlet(run string) (Outlet, error) {
-	f, err := os.Open(outletFile(run))
+	f, err := os.Open(OutletFile(run))
 	if errors.Is(err, fs.ErrNotExist) {
 		return pending(usual), nil
 	}
@@ -60,7 +70,7 @@ func ReadOutlet(run string) (Outlet, error) {
 // ReadNetworks returns Outlet.Networks, which are known before the result is.
 func ReadNetworks(run string) ([]netip.Prefix, error) {
 	var o Outlet
-	text, err := os.ReadFile(outletFile(run))
+	text, err := os.ReadFile(OutletFile(run))
 	if err == nil && json.Unmarshal(text, &o) == nil {
 		return o.Networks, nil
 	}
@@ -73,7 +83,8 @@ func pending(at place) Outlet {
 	return Outlet{Driver: None, Reason: "not set up", Networks: at.networks()}
 }
 
-func outletFile(run string) string { return filepath.Join(run, "outlet.json") }
+// OutletFile is where the way out is recorded. It is always written in place.
+func OutletFile(run string) string { return filepath.Join(run, "outlet.json") }
 
 // record is an outlet's file while the outlet is set up. It is locked, so that
 // readers wait; a crash unlocks it.
@@ -88,7 +99,7 @@ func openRecord(run, netns string, at place) (*record, error) {
 	if err := unix.Stat(netns, &st); err != nil {
 		return nil, &os.PathError{Op: "stat", Path: netns, Err: err}
 	}
-	f, err := os.OpenFile(outletFile(run), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(OutletFile(run), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type pasta struct {
 	bin string
 	run string // sbx's runtime directory
 	at  place
+	mtu int
 }
 
 // startTimeout bounds how long a helper may take to configure the namespace.
@@ -34,7 +35,7 @@ func (p *pasta) start(ctx context.Context, pid int, netns string) (<-chan struct
 	if err := p.stop(); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, p.bin, pastaArgs(p.pidFile(), p.at, pid, netns)...)
+	cmd := exec.CommandContext(ctx, p.bin, p.args(pid, netns)...)
 	// Killed between its fork and the writing of the pid file it would leave
 	// somebody behind whom nobody knows: at the end of ctx it has a second to finish.
 	cmd.Cancel = func() error { return nil }
@@ -87,23 +88,28 @@ func (p *pasta) stop() error { return killByPidFile(p.pidFile(), Pasta) }
 // outlived rootlesskit.
 func (p *pasta) pidFile() string { return filepath.Join(p.run, "pasta.pid") }
 
-func pastaArgs(pidFile string, at place, childPID int, netns string) []string {
-	return []string{
+func (p *pasta) args(childPID int, netns string) []string {
+	at := p.at
+	list := []string{
 		"--quiet",
-		"--pid", pidFile,
+		"--pid", p.pidFile(),
 		"--ns-ifname", Device,
-		"--mtu", strconv.Itoa(MTU),
+		"--mtu", strconv.Itoa(p.mtu),
 		"--config-net",
 		"--address", at.address().String(), "--netmask", strconv.Itoa(at.v4.Bits()), "--gateway", at.gateway().String(),
 		"--address", at.address6().String(), "--gateway", at.gateway6().String(),
 		// Names are answered elsewhere, and addresses given: nobody has to ask.
 		"--no-dhcp", "--no-dhcpv6", "--no-ra",
-		// Nothing inside reaches the loopback interface of the host, by the
-		// gateway's address or by a forwarded port, nor the other way round.
-		"--no-map-gw", "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
-		"--userns", fmt.Sprintf("/proc/%d/ns/user", childPID),
+		// No port is forwarded, in either direction. The loopback interface of the
+		// host is behind the gateway's address, by which the switch lets nobody
+		// through but sandboxes that may: see Outlet.Loopback.
+		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
 		"--netns", netns,
 	}
+	if childPID == ownUserns {
+		return append(list, "--netns-only")
+	}
+	return append(list, "--userns", fmt.Sprintf("/proc/%d/ns/user", childPID))
 }
 
 // complaint is what a program said, without the remarks of old versions that

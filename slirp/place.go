@@ -73,12 +73,15 @@ func hostNetworks() ([]netip.Prefix, error) {
 // address is that of the switch.
 func (p place) address() netip.Addr { return nth(p.v4, 100) }
 
+// gatewayNumber is where slirp4netns has its gateways, as number in the network.
+const gatewayNumber = 2
+
 // gateway is the helper's.
-func (p place) gateway() netip.Addr { return nth(p.v4, 2) }
+func (p place) gateway() netip.Addr { return nth(p.v4, gatewayNumber) }
 
 func (p place) address6() netip.Addr { return nth(p.v6, 0x100) }
 
-func (p place) gateway6() netip.Addr { return nth(p.v6, 2) }
+func (p place) gateway6() netip.Addr { return nth(p.v6, gatewayNumber) }
 
 // nth is an address within a network whose last two bytes are free for it.
 func nth(p netip.Prefix, n uint16) netip.Addr {

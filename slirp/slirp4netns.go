@@ -17,6 +17,7 @@ import (
 type slirp4netns struct {
 	bin string
 	at  place
+	mtu int
 
 	mu    sync.Mutex
 	alive *os.File      // the program ends when this is closed; nil: none runs
@@ -62,7 +63,7 @@ func (s *slirp4netns) start(ctx context.Context, pid int, netns string) (<-chan 
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: slirpArgs(s.at, pid, netns), Stderr: said,
+	cmd := &exec.Cmd{Path: path, Args: s.args(pid, netns), Stderr: said,
 		ExtraFiles: []*os.File{readyFD - 3: readyW, exitFD - 3: exit}}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -94,14 +95,21 @@ const (
 	exitFD  = 4
 )
 
-func slirpArgs(at place, pid int, netns string) []string {
-	return []string{Slirp4netns,
-		"--configure", "--mtu=" + strconv.Itoa(MTU), "--cidr=" + at.v4.String(), "--enable-ipv6", "--disable-host-loopback",
+// args: as with pasta, the loopback interface of the host is behind the gateway.
+func (s *slirp4netns) args(pid int, netns string) []string {
+	list := []string{Slirp4netns,
+		"--configure", "--mtu=" + strconv.Itoa(s.mtu), "--cidr=" + s.at.v4.String(), "--enable-ipv6",
 		// Its own sandbox does not get along with a detached namespace, and its
 		// seccomp filter is fatal where a system call is new to it.
 		"--ready-fd=" + strconv.Itoa(readyFD), "--exit-fd=" + strconv.Itoa(exitFD),
-		fmt.Sprintf("--userns-path=/proc/%d/ns/user", pid), "--netns-type=path", netns, Device,
 	}
+	if pid == ownUserns {
+		// It starts as root of the user namespace, and is to stay so no longer than needed.
+		list = append(list, "--enable-sandbox")
+	} else {
+		list = append(list, fmt.Sprintf("--userns-path=/proc/%d/ns/user", pid))
+	}
+	return append(list, "--netns-type=path", netns, Device)
 }
 
 func becomesReady(ctx context.Context, ready *os.File) bool {

@@ -203,3 +203,19 @@ func FuzzResolv(f *testing.F) {
 		}
 	})
 }
+
+func TestUpdate(t *testing.T) {
+	was := "127.0.0.1\tlocalhost\n10.0.0.2\tbox\n10.0.0.9\thost.sbx.internal\n"
+	now := "127.0.0.1\tlocalhost\n10.0.0.2\tcrate\n10.0.0.9\thost.sbx.internal\n"
+	for has, want := range map[string]string{
+		was:                             "127.0.0.1\tlocalhost\n10.0.0.9\thost.sbx.internal\n10.0.0.2\tcrate\n",
+		"":                              "10.0.0.2\tcrate\n",
+		"192.0.2.1 mine":                "192.0.2.1 mine\n10.0.0.2\tcrate\n",
+		"10.0.0.2\tbox\n10.0.0.2 box\n": "10.0.0.2 box\n10.0.0.2\tcrate\n",
+		"192.0.2.1 mine\n\n10.0.0.9\thost.sbx.internal\n10.0.0.2\tbox": "192.0.2.1 mine\n\n10.0.0.9\thost.sbx.internal\n10.0.0.2\tcrate\n",
+	} {
+		if got := string(Update([]byte(has), []byte(was), []byte(now))); got != want {
+			t.Errorf("%q became %q, want %q", has, got, want)
+		}
+	}
+}

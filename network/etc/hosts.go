@@ -155,3 +155,30 @@ func hostWord(name string) bool {
 
 // Hostname makes the file of the host's name.
 func Hostname(name string) []byte { return []byte(name + "\n") }
+
+// Update brings a hosts file up to date that somebody has changed meanwhile: the
+// lines that are in was and not in now go, and those that are in now and not in was
+// are added at the end.
+func Update(text, was, now []byte) []byte {
+	before, after := lineSet(was), lineSet(now)
+	var b bytes.Buffer
+	for line := range bytes.Lines(text) {
+		if l := string(bytes.TrimRight(line, "\n")); !before[l] || after[l] {
+			b.WriteString(l + "\n")
+		}
+	}
+	for line := range bytes.Lines(now) {
+		if l := string(bytes.TrimRight(line, "\n")); !before[l] {
+			b.WriteString(l + "\n")
+		}
+	}
+	return b.Bytes()
+}
+
+func lineSet(text []byte) map[string]bool {
+	set := map[string]bool{}
+	for line := range bytes.Lines(text) {
+		set[string(bytes.TrimRight(line, "\n"))] = true
+	}
+	return set
+}

@@ -2,14 +2,13 @@ package etc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -30,11 +29,7 @@ type Watcher struct {
 	changed func([]byte)
 	inotify *os.File // nil: polling
 	last    []byte
-
-	events chan struct{}
-	done   chan struct{}
-	wg     sync.WaitGroup
-	once   sync.Once
+	bursts
 }
 
 // Watch calls changed with the content of a file whenever that is another one; a
@@ -43,7 +38,7 @@ type Watcher struct {
 // does that. Calls come one at a time, 0.1 s after the last of a burst of changes
 // but no later than a second after its first. First is the content at the start.
 func Watch(path string, changed func([]byte)) (w *Watcher, first []byte, err error) {
-	w = &Watcher{path: path, changed: changed, events: make(chan struct{}, 1), done: make(chan struct{})}
+	w = &Watcher{path: path, changed: changed, bursts: newBursts()}
 	fd, errno := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if errno == nil { // else the user has no inotify instances left
 		w.inotify = os.NewFile(uintptr(fd), "inotify")
@@ -56,10 +51,15 @@ func Watch(path string, changed func([]byte)) (w *Watcher, first []byte, err err
 		}
 		return nil, nil, err
 	}
+	var ticks <-chan time.Time
 	if w.inotify != nil {
-		w.wg.Go(w.listen)
+		w.wg.Go(func() { w.listen(w.inotify) })
+	} else {
+		t := time.NewTicker(poll)
+		context.AfterFunc(w.ctx, t.Stop)
+		ticks = t.C
 	}
-	w.wg.Go(w.run)
+	w.wg.Go(func() { w.run(ticks, w.look) })
 	return w, w.last, nil
 }
 
@@ -82,48 +82,7 @@ func Read(path string) ([]byte, error) {
 
 // Close ends the watching; changed is not called after it. It must not be called
 // by changed.
-func (w *Watcher) Close() error {
-	var err error
-	w.once.Do(func() {
-		close(w.done)
-		if w.inotify != nil {
-			err = w.inotify.Close()
-		}
-		w.wg.Wait()
-	})
-	return err
-}
-
-// run waits for things to calm down and then looks at the file.
-func (w *Watcher) run() {
-	quiet := time.NewTimer(settle)
-	quiet.Stop()
-	var ticks <-chan time.Time
-	if w.inotify == nil {
-		t := time.NewTicker(poll)
-		defer t.Stop()
-		ticks = t.C
-	}
-	var since time.Time // the start of a burst; zero: none
-	for {
-		select {
-		case <-w.done:
-			return
-		case <-w.events:
-			if since.IsZero() {
-				since = time.Now()
-			}
-			if time.Since(since) < burst {
-				quiet.Reset(settle)
-			}
-		case <-quiet.C:
-			since = time.Time{}
-			w.look()
-		case <-ticks:
-			w.look()
-		}
-	}
-}
+func (w *Watcher) Close() error { return w.end(w.inotify) }
 
 func (w *Watcher) look() {
 	if w.inotify != nil {
@@ -179,18 +138,4 @@ func way(path string) []string {
 		path = target
 	}
 	return append(list, path)
-}
-
-// listen turns the kernel's events into wake-ups.
-func (w *Watcher) listen() {
-	buf := make([]byte, 64*(unsafe.Sizeof(unix.InotifyEvent{})+unix.NAME_MAX+1))
-	for {
-		if _, err := w.inotify.Read(buf); err != nil {
-			return // closed
-		}
-		select {
-		case w.events <- struct{}{}:
-		default: // one is waiting
-		}
-	}
 }

@@ -38,10 +38,10 @@ func (s *Server) local(a asker, q dns.Question) (answer, bool) {
 	}
 	name := canonical(q.Name)
 	if slices.Contains(hostNames, name) {
-		if len(s.host) == 0 {
+		if len(a.host) == 0 {
 			return answer{rcode: dns.RcodeNameError}, true
 		}
-		return addresses(q, s.host), true
+		return addresses(q, a.host), true
 	}
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761
 		return addresses(q, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}), true

@@ -334,3 +334,17 @@ func TestLookupTime(t *testing.T) {
 		t.Errorf("best of 1000: %v", best)
 	}
 }
+
+// To one sandbox the host may have another address than to all others.
+func TestHostOfOne(t *testing.T) {
+	l := twoNetworks(t)
+	l.Set("net1", Sandbox{ID: "77", Names: []string{"may"}, Addrs: addrs("127.1.0.77"), Host: addrs("198.18.254.2")})
+	for from, want := range map[string]string{"127.1.0.77": "198.18.254.2", "127.1.0.2": "10.0.2.2", "127.1.0.99": "10.0.2.2"} {
+		if got := short(l.ask(from, "host.sbx.internal", dns.TypeA)); got != want {
+			t.Errorf("%s: %s, want %s", from, got, want)
+		}
+	}
+	if got := short(l.ask("127.1.0.77", "host.sbx.internal", dns.TypeAAAA)); got != "" {
+		t.Errorf("by IPv6: %s", got)
+	}
+}

@@ -33,6 +33,8 @@ type Sandbox struct {
 	// host's own domains do not belong here: a sandbox called www would hide the
 	// real one.
 	Search []string
+	// Host is what host.sbx.internal means to it; nothing: what it means to all.
+	Host []netip.Addr
 }
 
 // member is a sandbox on a network.
@@ -70,6 +72,7 @@ func (s *Server) Set(network string, sb Sandbox) {
 	}
 	s.remove(n, sb.ID)
 	sb.Names, sb.Addrs, sb.DNS = slices.Clone(sb.Names), slices.Clone(sb.Addrs), slices.Clone(sb.DNS)
+	sb.Host = slices.Clone(sb.Host)
 	m := &member{Sandbox: sb, network: n}
 	m.Search = make([]string, 0, len(sb.Search))
 	for _, domain := range sb.Search {
@@ -137,6 +140,7 @@ type asker struct {
 	networks []*network // the one it asked first, then the others it is on
 	search   []string
 	dns      []netip.Addr
+	host     []netip.Addr
 	outside  bool // may ask for names out there
 }
 
@@ -149,9 +153,12 @@ func (s *Server) asker(n *network, from netip.Addr) (asker, bool) {
 		if len(n.Subnets) > 0 && !slices.ContainsFunc(n.Subnets, in) {
 			return asker{}, false
 		}
-		return asker{key: clientKey{addr: from}, networks: []*network{n}, outside: !n.Internal}, true
+		return asker{key: clientKey{addr: from}, networks: []*network{n}, host: s.host, outside: !n.Internal}, true
 	}
-	a := asker{key: clientKey{sandbox: m.ID}, networks: []*network{n}, search: m.Search, dns: m.DNS, outside: !n.Internal}
+	a := asker{key: clientKey{sandbox: m.ID}, networks: []*network{n}, search: m.Search, dns: m.DNS, host: s.host, outside: !n.Internal}
+	if len(m.Host) > 0 {
+		a.host = m.Host
+	}
 	for _, o := range s.sandboxes[m.ID] {
 		if o != m {
 			a.networks = append(a.networks, o.network)

@@ -23,7 +23,7 @@ type Forward struct {
 	// To is the address of the sandbox. Clients by IPv6 go to To6 if there is one.
 	To    netip.AddrPort `json:"to"`
 	To6   netip.AddrPort `json:"to6"`
-	Owner string         `json:"owner,omitempty"` // the sandbox, for messages
+	Owner string         `json:"owner,omitempty"` // the id of the sandbox, for messages
 	// Plain is for a sandbox whose default route does not lead to the bridge that To
 	// is on: its answers to a client's address would not come back to us. It sees the
 	// gateway.

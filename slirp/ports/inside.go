@@ -16,13 +16,15 @@ import (
 // thread that has made it, whoever uses it later.
 type inside struct {
 	calls chan func()
+	stock map[int]*stock // by address family
 	left  chan struct{}
 	plain error // why sandboxes do not see the addresses of clients; nil: they do
 }
 
 // enter sends a thread to the network namespace, where it stays.
 func enter(netns *os.File) (*inside, error) {
-	s := &inside{calls: make(chan func()), left: make(chan struct{})}
+	v4, v6 := newStock(unix.AF_INET), newStock(unix.AF_INET6)
+	s := &inside{calls: make(chan func()), stock: map[int]*stock{v4.family: v4, v6.family: v6}, left: make(chan struct{})}
 	entered := make(chan error)
 	go func() {
 		// Never unlocked: the runtime ends the thread with the goroutine.
@@ -36,6 +38,10 @@ func enter(netns *os.File) (*inside, error) {
 			select {
 			case call := <-s.calls:
 				call()
+			case <-v4.low:
+				v4.fill()
+			case <-v6.low:
+				v6.fill()
 			case <-s.left:
 				return
 			}
@@ -64,11 +70,28 @@ func (s *inside) do(f func() error) error {
 
 // socket is a non-blocking socket of the switch.
 func (s *inside) socket(family, kind int) (fd int, err error) {
+	if kind == unix.SOCK_STREAM {
+		if fd, ok := s.stock[family].take(); ok {
+			return fd, nil
+		}
+	}
 	err = s.do(func() error {
-		fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		return os.NewSyscallError("socket", err)
+		fd, err = newSocket(family, kind)
+		return err
 	})
 	return fd, err
+}
+
+// newSocket runs on the thread in the switch.
+func newSocket(family, kind int) (int, error) {
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if kind == unix.SOCK_STREAM {
+		tune(fd)
+	}
+	return fd, nil
 }
 
 // prefixes are the networks that the switch has an address in. An answer to a
@@ -91,8 +114,8 @@ func (s *inside) prefixes() ([]netip.Prefix, error) {
 // not matter: the kernel answers for it.
 const dialTimeout = 10 * time.Second
 
-// dialTCP connects to a sandbox in the name of a client; the zero value is the
-// switch's own address.
+// dialTCP begins to connect to a sandbox in the name of a client; the zero value is
+// the switch's own address. See connected.
 func (s *inside) dialTCP(from, to netip.AddrPort) (*socket, error) {
 	conn, err := s.dial(unix.SOCK_STREAM, from, to)
 	if from.Port() != 0 && (errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL)) {
@@ -101,14 +124,7 @@ func (s *inside) dialTCP(from, to netip.AddrPort) (*socket, error) {
 		// its address.
 		conn, err = s.dial(unix.SOCK_STREAM, netip.AddrPortFrom(from.Addr(), 0), to)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.connected(); err != nil {
-		conn.file.Close()
-		return nil, err
-	}
-	return conn, nil
+	return conn, err
 }
 
 // dialUDP is dialTCP for datagrams; two clients never share an address and port.
@@ -125,9 +141,6 @@ func (s *inside) dial(kind int, from, to netip.AddrPort) (*socket, error) {
 	fd, err := s.socket(family(to.Addr()), kind)
 	if err != nil {
 		return nil, err
-	}
-	if kind == unix.SOCK_STREAM {
-		tune(fd)
 	}
 	if from.IsValid() {
 		err = disguise(fd, from)
@@ -146,28 +159,30 @@ func (s *inside) dial(kind int, from, to netip.AddrPort) (*socket, error) {
 
 // connected waits for the end of a connect(2) that is under way.
 func (s *socket) connected() error {
+	// What is on this machine has usually answered within connect. A deadline wakes
+	// up a thread of the runtime, so it is set only when there is something to wait for.
+	if err := s.control(connectResult); err != unix.EAGAIN {
+		return err
+	}
 	if err := s.file.SetWriteDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
-	err := s.writing(func(fd int) error {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		n, err := unix.Poll(fds, 0)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return unix.EAGAIN
-		}
-		errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && errno != 0 {
-			err = syscall.Errno(errno)
-		}
-		return err
-	})
-	if err != nil {
+	if err := s.writing(connectResult); err != nil {
 		return err
 	}
 	return s.file.SetWriteDeadline(time.Time{})
+}
+
+// connectResult is EAGAIN while a connect(2) is under way, and its result then.
+func connectResult(fd int) error {
+	if err := writable(fd); err != nil {
+		return err
+	}
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && errno != 0 {
+		err = syscall.Errno(errno)
+	}
+	return err
 }
 
 // disguise gives a socket the address of a client. CAP_NET_ADMIN in the user

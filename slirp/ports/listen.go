@@ -96,6 +96,7 @@ func bindFd(fd int, proto string, addr netip.Addr, port uint16) (uint16, error) 
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return 0, err
 		}
+		tune(fd) // connections inherit it
 	} else if err := wantDestination(fd, addr); err != nil {
 		return 0, err
 	}

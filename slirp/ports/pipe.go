@@ -2,16 +2,20 @@ package ports
 
 import (
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // The kernel lets all pipes of a user have 16384 pages (pipe-user-pages-soft,
 // pipe(7)), and gives a user's further ones two pages each: a quarter of that is
-// ours.
+// ours. Others may have taken it: pasta and podman have large ones, and programs in
+// sandboxes are of the same user. Pipes of two pages are slower than copying.
 const (
-	pipeSize = 256 << 10
-	maxPipes = 64
+	pipeSize  = 256 << 10
+	maxPipes  = 64
+	keptPipes = 4           // are made at once: later there may be no pages left
+	pipePause = time.Second // before we ask again for what was refused
 )
 
 // pipe takes data from one socket to the other without copying it, splice(2).
@@ -26,12 +30,13 @@ func (p *pipe) close() {
 var pipes pipePool
 
 type pipePool struct {
-	mu   sync.Mutex
-	free []*pipe
-	made int
+	mu      sync.Mutex
+	free    []*pipe
+	made    int
+	refused time.Time // when there was no pipe of a useful size
 }
 
-// get is nil if there are enough pipes already, or no descriptors.
+// get is nil if there are enough pipes already, or no pages or descriptors for more.
 func (l *pipePool) get() *pipe {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,17 +45,42 @@ func (l *pipePool) get() *pipe {
 		l.free = l.free[:n-1]
 		return p
 	}
-	if l.made == maxPipes {
+	if l.made == maxPipes || time.Since(l.refused) < pipePause {
 		return nil
 	}
+	p, err := newPipe()
+	if err != nil {
+		l.refused = time.Now()
+		return nil
+	}
+	l.made++
+	return p
+}
+
+// keep makes the first pipes.
+func (l *pipePool) keep() {
+	var first []*pipe
+	for range keptPipes {
+		if p := l.get(); p != nil {
+			first = append(first, p)
+		}
+	}
+	for _, p := range first {
+		l.put(p)
+	}
+}
+
+func newPipe() (*pipe, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return nil
+		return nil, err
 	}
-	// A smaller one does as well.
-	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeSize)
-	l.made++
-	return &pipe{fds[0], fds[1]}
+	p := &pipe{fds[0], fds[1]}
+	if _, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }
 
 // put takes back an empty pipe.

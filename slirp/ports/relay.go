@@ -10,20 +10,35 @@ import (
 // passed on, so one way may go on without the other; a broken connection ends the
 // other one as abruptly.
 func relay(a, b *socket) {
+	// What the client has said already goes first, before there is a second goroutine.
+	early := copyEarly(b, a)
 	var wg sync.WaitGroup
-	pump := func(to, from *socket) {
-		if err := copyAll(to, from); err != nil {
+	pump := func(to, from *socket, err error) {
+		if err == nil {
+			err = copyAll(to, from)
+		}
+		if err != nil {
 			a.reset()
 			b.reset()
 			return
 		}
 		to.closeWrite()
 	}
-	wg.Go(func() { pump(a, b) })
-	pump(b, a)
+	wg.Go(func() { pump(a, b, nil) })
+	pump(b, a, early)
 	wg.Wait()
 	a.file.Close()
 	b.file.Close()
+}
+
+// copyEarly copies what is there, if anything, to a socket that nothing was written
+// to yet: it does not wait.
+func copyEarly(to, from *socket) error {
+	if from.control(readable) != nil {
+		return nil // whatever it is, it will be seen again
+	}
+	_, err := copySome(to, from)
+	return err
 }
 
 // copyAll copies to the end of the data. It holds a pipe or a buffer only while
@@ -80,8 +95,13 @@ func copySome(to, from *socket) (int, error) {
 }
 
 // writable says EAGAIN unless a good part of the send buffer is free.
-func writable(fd int) error {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+func writable(fd int) error { return poll(fd, unix.POLLOUT) }
+
+// readable says EAGAIN unless there is something to read, be it an end or an error.
+func readable(fd int) error { return poll(fd, unix.POLLIN) }
+
+func poll(fd int, events int16) error {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
 	n, err := unix.Poll(fds, 0)
 	if err == nil && n == 0 {
 		err = unix.EAGAIN
@@ -89,28 +109,22 @@ func writable(fd int) error {
 	return err
 }
 
-// bufferSize is less than what is free in a send buffer that poll(2) calls
-// writable, in the usual case: a third of it.
-const bufferSize = 32 << 10
-
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
-
-// copyBuffer is copySome when all pipes are in use.
+// copyBuffer is copySome when all pipes are in use, or there can be none.
 func copyBuffer(to, from *socket) (int, error) {
-	var buf *[bufferSize]byte
+	var buf []byte
 	var n int
 	err := from.reading(func(fd int) error {
-		buf = buffers.Get().(*[bufferSize]byte)
+		buf = buffers.get()
 		var err error
-		if n, err = unix.Read(fd, buf[:]); n <= 0 {
-			buffers.Put(buf)
+		if n, err = unix.Read(fd, buf); n <= 0 {
+			buffers.put(buf)
 		}
 		return err
 	})
 	if n <= 0 || err != nil {
 		return 0, err
 	}
-	defer buffers.Put(buf)
+	defer buffers.put(buf)
 	for data := buf[:n]; len(data) > 0; {
 		if err := to.writing(func(fd int) error {
 			m, err := unix.Write(fd, data)

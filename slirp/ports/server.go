@@ -94,6 +94,7 @@ func Serve(listen, netns *os.File, run string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	pipes.keep()
 	time.AfterFunc(firstTalk, s.endIfIdle)
 	go s.accept(&socket{listen, raw})
 	<-s.end

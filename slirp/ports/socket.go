@@ -77,7 +77,8 @@ const (
 	keepProbes   = 9
 )
 
-// tune is for both ends of a TCP connection. What fails costs speed only.
+// tune is for both ends of a TCP connection, or for a listener, which hands it down
+// to its connections. What fails costs speed only.
 func tune(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)

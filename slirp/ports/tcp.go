@@ -18,7 +18,7 @@ func (p *published) serveTCP(l *socket) {
 	for p.slots.acquire(p.closed) {
 		conn, client, err := accept(l)
 		if err == nil {
-			go p.carry(conn, client)
+			p.begin(conn, client)
 			continue
 		}
 		p.slots.release()
@@ -48,19 +48,30 @@ func accept(l *socket) (*socket, unix.Sockaddr, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	tune(fd)
 	s, err := takeSocket(fd)
 	return s, client, err
 }
 
-// carry is the life of a connection.
-func (p *published) carry(conn *socket, client unix.Sockaddr) {
-	defer p.slots.release()
+// begin connects to the sandbox. It does so before somebody else goes on: what the
+// client waits for most is that answer.
+func (p *published) begin(conn *socket, client unix.Sockaddr) {
 	from, zone := addrPort(client)
 	to := p.forward.target(from.Addr())
 	inner, err := p.server.inside.dialTCP(p.shown(from, zone, to), to)
 	if err != nil {
-		conn.reset() // nobody listens there: what the client would see without us
+		p.slots.release()
+		conn.reset() // what the client would see without us
+		return
+	}
+	go p.carry(conn, inner)
+}
+
+// carry is the life of a connection.
+func (p *published) carry(conn, inner *socket) {
+	defer p.slots.release()
+	if err := inner.connected(); err != nil {
+		inner.file.Close()
+		conn.reset() // nobody listens there
 		return
 	}
 	if !p.add(conn, inner) {
