@@ -25,12 +25,26 @@ type box struct {
 	fault   *api.Error    // why it never will
 	ended   chan struct{} // closed when the program has ended; replaced by start
 	gone    chan struct{} // closed when the monitor has, too, and what it leaves is cleared
+	holds   holds         // copies of its files
 	keep    bool          // a restart: --rm does not hold for this end
 	removed bool          // no longer in the tables
 	net     joined        // while it runs
 	wiring  sync.Mutex    // held while it is connected or disconnected; taken before Supervisor.mu
-	resolv  []byte        // what we have written into its resolv.conf
-	traces  bool          // exec --privileged has put a program into it that may trace others
+	commits sync.Mutex    // held while an image is made of it; taken before all others
+	control sync.Mutex    // held while it is paused, or its limits change; the same
+	own     files         // what we have written into its own files; nil: an earlier supervisor has
+	shared  bool          // another sandbox has its own files too
+	paused  bool          // its cgroup is frozen
+	told    bool          // the journal has its start
+	// oomKills is how many processes have died for want of memory, as the journal has it.
+	oomKills    uint64
+	cleared     bool       // it is removed, and the journal has it
+	revival     revival    // what its restart policy has done
+	again       *again     // a restart that is to come
+	saving      sync.Mutex // of restart.json; taken before Supervisor.mu
+	health      *health    // what its checks have found
+	withVolumes bool       // it is being removed, and its anonymous volumes with it
+	traces      bool       // exec --privileged has put a program into it that may trace others
 }
 
 func newBox(c api.Config, dir string) *box {
@@ -49,14 +63,17 @@ type link struct {
 	monitor *os.File      // its pidfd
 	program *os.File      // pidfd of the sandbox's first process, when it is known
 	netns   *os.File      // the network namespace, if it has one of its own
+	group   string        // directory of its cgroup; empty: it has none
 	ready   chan struct{} // closed when pid 1 waits for its specification, or never will
 	isReady bool
-	box     *box          // nil: a slot
-	said    bool          // it has told how the program ended
-	fault   error         // why there is no program
-	over    bool          // the monitor has gone
-	buried  chan struct{} // closed when nothing of the monitor is left
-	turn    sync.RWMutex  // held for writing while the monitor changes from one sandbox to the next
+	box     *box  // nil: a slot
+	said    bool  // it has told how the program ended
+	fault   error // why there is no program
+	over    bool  // the monitor has gone
+	// groupless is why the sandbox has no cgroup, though there is a home for it.
+	groupless error
+	buried    chan struct{} // closed when nothing of the monitor is left
+	turn      sync.RWMutex  // held for writing while the monitor changes from one sandbox to the next
 }
 
 // letGo closes what refers to a sandbox that has ended.
@@ -86,7 +103,27 @@ func (b *box) setBegun() {
 }
 
 func (b *box) view() api.Sandbox {
-	return api.Sandbox{Config: b.config, Status: b.status, Dir: b.dir, Networks: b.net.networks(), Published: b.net.Published}
+	status := b.status
+	if b.paused && b.running() {
+		status.State = api.Paused
+	}
+	if b.again != nil {
+		status.State = api.Restarting
+	}
+	return api.Sandbox{
+		Config: b.config, Status: status, Dir: b.dir, Networks: b.net.networks(), Published: b.net.Published,
+		RestartCount: b.revival.Count, Health: b.health.view(),
+	}
+}
+
+// programRuns is called with the lock held.
+func (s *Supervisor) programRuns(b *box) {
+	if b.status.State != api.Running {
+		return
+	}
+	b.again = nil
+	s.noteStart(b)
+	s.watchHealth(b)
 }
 
 func (b *box) running() bool { return b.link != nil && b.status.State == api.Running }
@@ -149,9 +186,12 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 		if b != nil {
 			b.status = status
 			b.setBegun()
+			s.programRuns(b)
 		}
 	case monitor.KindExited:
 		s.programEnded(b, l, status)
+	case monitor.KindExecEnded:
+		s.execEnded(b, p)
 	case monitor.KindIdle:
 		if b != nil {
 			go s.reuse(l, b)
@@ -185,8 +225,13 @@ func (s *Supervisor) programEnded(b *box, l *link, status api.Status) {
 		return // a monitor that fails on its way out says so once more
 	default:
 	}
-	b.status = status
+	b.status, b.paused = status, false
 	b.setBegun()
+	if !status.StartedAt.IsZero() && b.fault == nil {
+		s.noteEnd(b)
+		b.healthEnded()
+		s.decide(b)
+	}
 	if b.config.Lifecycle.AutoRemove && !b.keep {
 		s.unlist(b)
 	}
@@ -223,11 +268,12 @@ func (s *Supervisor) monitorGone(l *link) {
 func (s *Supervisor) reuse(l *link, b *box) {
 	id, next := l.id, newID()
 	s.mu.Lock()
-	removed := b.removed
+	removed, private := b.removed, b.private()
 	s.mu.Unlock()
+	s.endCopies(b, errEnded)
 	s.leaveNetworks(b)
 	more := s.slots.reserve(busySlots)
-	recycled := more && removed && s.recycle(id, next)
+	recycled := more && removed && private && s.recycle(id, next)
 	if recycled {
 		s.clearRun(id)
 	} else {
@@ -246,11 +292,13 @@ func (s *Supervisor) reuse(l *link, b *box) {
 		return
 	}
 	l.letGo()
-	l.id, l.box, l.fault = "", nil, nil
+	group := l.group
+	l.id, l.box, l.fault, l.group = "", nil, nil, ""
 	l.said, l.isReady, l.ready = false, false, make(chan struct{})
 	gone := s.unlink(b)
 	s.mu.Unlock()
 	l.turn.Unlock()
+	s.dropGroup(group)
 	s.vanish(b, id)
 	close(gone)
 	if !more {
@@ -274,10 +322,13 @@ func (s *Supervisor) bury(l *link, b *box) {
 	if !l.said {
 		s.killProgram(l)
 	}
+	s.endCopies(b, errEnded)
 	s.clearRun(l.id)
 	s.mu.Lock()
 	l.letGo()
+	group := l.group
 	s.mu.Unlock()
+	s.dropGroup(group)
 	if b == nil {
 		s.clear(l.id)
 		return
@@ -294,6 +345,7 @@ func (s *Supervisor) bury(l *link, b *box) {
 	s.mu.Unlock()
 	s.vanish(b, l.id)
 	close(gone)
+	s.arm(b)
 	s.refillSoon()
 }
 
@@ -304,6 +356,7 @@ func (s *Supervisor) tidy(b *box, id string) {
 	removed, status := b.removed, b.status
 	s.mu.Unlock()
 	if removed {
+		s.dropVolumes(b)
 		s.clear(id)
 		return
 	}
@@ -328,7 +381,9 @@ func (s *Supervisor) vanish(b *box, id string) {
 	removed := b.removed
 	s.mu.Unlock()
 	if removed {
+		s.dropVolumes(b)
 		s.clear(id)
+		s.noteGone(b)
 	}
 }
 

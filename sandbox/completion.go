@@ -8,7 +8,7 @@ import (
 )
 
 // complete lists names for the shell: of sandboxes, or as the request says of
-// "images", "repositories" or "networks".
+// "images", "repositories", "networks" or "volumes".
 func (c *conversation) complete(r *api.Names) error {
 	kind := ""
 	if len(r.Names) > 0 {
@@ -19,6 +19,15 @@ func (c *conversation) complete(r *api.Names) error {
 	case "":
 		for _, b := range c.s.sandboxes() {
 			list = append(list, b.Config.Name)
+		}
+		return c.done(lines(list))
+	case "volumes":
+		_, all, err := c.s.knownVolumes()
+		if err != nil {
+			return err
+		}
+		for _, v := range all {
+			list = append(list, v.Name)
 		}
 		return c.done(lines(list))
 	case "networks":

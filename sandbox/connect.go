@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"os"
@@ -20,6 +21,7 @@ import (
 // joined is what a running sandbox has of the network. It is kept in the runtime
 // directory, for the next supervisor: it does not outlive the sandbox.
 type joined struct {
+	Mode      string             `json:"mode,omitempty"` // of a way out of its own, which is no network that has a name
 	Endpoints []network.Endpoint `json:"endpoints,omitempty"`
 	IDs       []string           `json:"ids,omitempty"`   // of the networks
 	Ports     []int              `json:"ports,omitempty"` // numbers of ports.Table
@@ -31,7 +33,7 @@ func (j *joined) networks() []api.Joined {
 	var list []api.Joined
 	for i, e := range j.Endpoints {
 		list = append(list, api.Joined{
-			Network: e.Network, NetworkID: j.IDs[i], Aliases: e.Aliases, Ifname: e.Ifname, Host: e.Host, MAC: e.MAC,
+			Network: cmp.Or(j.Mode, e.Network), NetworkID: cmp.Or(j.Mode, j.IDs[i]), Aliases: e.Aliases, Ifname: e.Ifname, Host: e.Host, MAC: e.MAC,
 			IP: e.IP, IP6: e.IP6, Bits: e.PrefixLen, Bits6: e.PrefixLen6, Gateway: e.Gateway, Gateway6: e.Gateway6,
 		})
 	}
@@ -57,9 +59,10 @@ func wishes(c *api.Config) []api.Attachment {
 
 // completeNetworks writes the networks' names for what may be ids.
 func (s *Supervisor) completeNetworks(c *api.Config) error {
-	if c.Net.HostLoopback {
-		return api.Errorf("run", "", "--network %s:allow-host-loopback is not supported yet", api.DefaultNetwork).
-			WithHint("publish the service on an address of the host and use host.sbx.internal, or use --network host").WithCode(api.ExitFault)
+	if c.Net.HostLoopback && wantsNetwork(c) {
+		if err := s.wayOutWorks(); err != nil {
+			return err
+		}
 	}
 	if len(c.Net.Endpoints) == 0 {
 		return nil
@@ -92,19 +95,23 @@ func withCode(err error, code int) error {
 // ports. It waits until the sandbox's network namespace is there. The caller holds
 // b.wiring.
 func (s *Supervisor) connect(b *box, l *link) (err error) {
-	if !wantsNetwork(&b.config) {
+	if !wantsNetwork(&b.config) && !wantsWayOut(&b.config) {
 		return nil
 	}
-	n, err := s.network()
+	var undo undo.Stack
+	defer undo.Unwind(&err)
+	var j joined
+	if wantsWayOut(&b.config) {
+		j.Mode = b.config.Isolation.Network
+		undo.Add("end the way out", func() error { return s.endWayOut(b.config.ID) })
+	}
+	n, err := s.networkOf(&b.config)
 	if err != nil {
 		return err
 	}
 	if err := s.awaitSlot(l); err != nil {
 		return err
 	}
-	var undo undo.Stack
-	defer undo.Unwind(&err)
-	var j joined
 	undo.Add("disconnect", func() error {
 		s.mu.Lock()
 		b.net = j
@@ -116,8 +123,13 @@ func (s *Supervisor) connect(b *box, l *link) (err error) {
 			return err
 		}
 	}
-	if err := s.publish(n, b.config.Name, published(&b.config), &j); err != nil {
+	if err := s.publish(n, b.config.ID, published(&b.config), &j); err != nil {
 		return err
+	}
+	if wantsWayOut(&b.config) {
+		if err := s.wayOutBegun(b); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	b.net = j
@@ -125,6 +137,7 @@ func (s *Supervisor) connect(b *box, l *link) (err error) {
 	if err := s.saveJoined(b); err != nil {
 		return err
 	}
+	s.noteJoined("connect", b.config.ID, &j)
 	undo.Release()
 	return nil
 }
@@ -221,7 +234,7 @@ func (s *Supervisor) republish(n *networks, c *api.Config, j *joined) error {
 	}
 	errs := []error{s.unpublish(n.ports, j.Ports)}
 	j.Ports, j.Published = nil, nil
-	return errors.Join(append(errs, s.publish(n, c.Name, list, j))...)
+	return errors.Join(append(errs, s.publish(n, c.ID, list, j))...)
 }
 
 func (s *Supervisor) unpublish(table *ports.Table, ids []int) error {
@@ -265,10 +278,29 @@ func (s *Supervisor) publishOne(n *networks, f ports.Forward, last uint16) (id i
 	for {
 		id, port, err = n.ports.Add(s.ctx, f)
 		if !errors.Is(err, unix.EADDRINUSE) || f.Port >= last {
-			return id, port, err
+			return id, port, s.nameOwner(err)
 		}
 		f.Port++
 	}
+}
+
+// nameOwner gives a sandbox of ours that has a port its name: to the forwarder it
+// is an id, which does not change.
+func (s *Supervisor) nameOwner(err error) error {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, b := range s.boxes {
+		if strings.Contains(e.Msg, id) {
+			named := *e
+			named.Msg = strings.ReplaceAll(e.Msg, id, b.config.Name)
+			return &named
+		}
+	}
+	return err
 }
 
 // disconnect takes back what connect has done. The interfaces go with the network
@@ -278,6 +310,10 @@ func (s *Supervisor) disconnect(b *box) error {
 	j, id := b.net, b.config.ID
 	b.net = joined{}
 	s.mu.Unlock()
+	if wantsWayOut(&b.config) {
+		s.noteJoined("disconnect", id, &j)
+		return s.endWayOut(id) // with all that is in it
+	}
 	n := &s.nets
 	n.mu.Lock()
 	sw, responder, table := n.swtch, n.names, n.ports
@@ -286,6 +322,7 @@ func (s *Supervisor) disconnect(b *box) error {
 	if sw == nil || len(j.Endpoints)+len(j.Ports) == 0 {
 		return nil
 	}
+	s.noteJoined("disconnect", id, &j)
 	errs := []error{s.unpublish(table, j.Ports)}
 	for _, e := range j.Endpoints {
 		responder.Remove(e.Network, id)

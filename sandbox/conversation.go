@@ -40,6 +40,8 @@ func (c *conversation) answer() error {
 		return with(c, c.remove)
 	case api.VerbWait:
 		return with(c, c.wait)
+	case api.VerbEvents:
+		return with(c, c.happenings)
 	case api.VerbRename:
 		return with(c, c.rename)
 	case api.VerbList:
@@ -48,6 +50,16 @@ func (c *conversation) answer() error {
 		return with(c, c.inspect)
 	case api.VerbLogs:
 		return with(c, c.logs)
+	case api.VerbCopy:
+		return with(c, c.copy)
+	case api.VerbPause:
+		return with(c, c.pause)
+	case api.VerbUnpause:
+		return with(c, c.unpause)
+	case api.VerbUpdate:
+		return with(c, c.update)
+	case api.VerbStats:
+		return with(c, c.stats)
 	case api.VerbTop:
 		return with(c, c.top)
 	case api.VerbInfo:
@@ -59,7 +71,7 @@ func (c *conversation) answer() error {
 	case api.VerbNames:
 		return with(c, c.complete)
 	}
-	for _, answer := range []func() (known bool, err error){c.answerImages, c.answerNetworks} {
+	for _, answer := range []func() (known bool, err error){c.answerImages, c.answerNetworks, c.answerVolumes} {
 		if known, err := answer(); known {
 			return err
 		}
@@ -109,6 +121,9 @@ func (c *conversation) run(r *api.Run) error {
 	if err := c.fetch(&r.Spec, &r.Fetch); err != nil {
 		return err
 	}
+	if err := c.adviseLinger(r); err != nil {
+		return err
+	}
 	return c.s.run(r, c.conn, c.packet.Files)
 }
 
@@ -124,6 +139,13 @@ func (c *conversation) create(r *api.Create) error {
 }
 
 func (c *conversation) rename(r *api.Rename) error {
+	c.s.mu.Lock()
+	b, err := c.s.find(r.Name)
+	c.s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.s.remember(b)
 	if err := c.s.rename(r.Name, r.New); err != nil {
 		return err
 	}
@@ -134,7 +156,7 @@ func (c *conversation) rename(r *api.Rename) error {
 }
 
 func (c *conversation) remove(r *api.Remove) error {
-	return c.each(r.Names, func(name string) error { return c.s.remove(name, r.Force) })
+	return c.each(r.Names, func(name string) error { return c.s.remove(name, r.Force, r.Volumes) })
 }
 
 func (c *conversation) kill(r *api.Kill) error {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -22,18 +23,29 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	if err := checkIsolation(&c.Isolation); err != nil {
 		return c, err
 	}
+	if c.Limits.ShmSize != 0 && c.Isolation.IPC != "" {
+		return c, api.Errorf("run", spec.Image, "--shm-size is for a /dev/shm of its own, and --ipc %s shares one", c.Isolation.IPC)
+	}
 	if _, err := logfile.ParseOptions(c.Lifecycle.LogOpts); err != nil {
 		return c, err
 	}
 	if _, err := parseSignal(c.Lifecycle.StopSignal, unix.SIGTERM); err != nil {
 		return c, err
 	}
+	if err := errors.Join(checkRestart(&c.Lifecycle.Restart), checkHealth(&c.Health)); err != nil {
+		return c, err
+	}
+	if c.Lifecycle.AutoRemove && !c.Lifecycle.Restart.None() {
+		return c, api.Errorf("run", spec.Image, "conflicting options: cannot specify both --restart and --rm")
+	}
 	if c.Hostname == "" {
-		c.Hostname = shortID(id)
+		c.Hostname = s.hostname(&c)
 	}
 	var err error
 	if spec.Image == api.HostImage {
-		err = completeHost(&c)
+		if err = completeHost(&c); err == nil {
+			err = s.completeVolumes(&c, nil)
+		}
 	} else {
 		err = s.completeImage(&c)
 	}
@@ -53,6 +65,19 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	return c, nil
 }
 
+// hostname is that of the sandbox whose network is shared, as Docker has it, or the
+// beginning of the id.
+func (s *Supervisor) hostname(c *api.Config) string {
+	if name, ok := strings.CutPrefix(c.Isolation.Network, "container:"); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if other, err := s.find(name); err == nil {
+			return other.config.Hostname
+		}
+	}
+	return shortID(c.ID)
+}
+
 func (s *Supervisor) completeImage(c *api.Config) error {
 	store, err := s.images()
 	if err != nil {
@@ -64,6 +89,7 @@ func (s *Supervisor) completeImage(c *api.Config) error {
 	}
 	c.ImageID, c.Layers = img.ID, img.Layers
 	mergeProcess(c, img.Config)
+	mergeHealth(&c.Health, &img.Config)
 	for port := range img.Config.ExposedPorts {
 		if !slices.Contains(c.Net.Expose, port) {
 			c.Net.Expose = append(c.Net.Expose, port)
@@ -80,7 +106,7 @@ func (s *Supervisor) completeImage(c *api.Config) error {
 	if c.Lifecycle.StopSignal == "" {
 		c.Lifecycle.StopSignal = img.Config.StopSignal
 	}
-	return nil
+	return s.completeVolumes(c, img.Config.Volumes)
 }
 
 // mergeProcess joins the image's process with the user's, by Docker's rules: an

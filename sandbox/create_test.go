@@ -105,7 +105,7 @@ func TestCompleteHost(t *testing.T) {
 	for word, change := range map[string]func(*api.Spec){
 		"home directory": func(s *api.Spec) { s.Caller.Home = "relative" },
 		"command":        func(s *api.Spec) { s.Process.Cmd = []string{""} },
-		"--network":      func(s *api.Spec) { s.Isolation.Network = "pasta" },
+		"--network":      func(s *api.Spec) { s.Isolation.Network = "macvlan" },
 		"signal":         func(s *api.Spec) { s.Lifecycle.StopSignal = "NOSUCH" },
 		"max-files":      func(s *api.Spec) { s.Lifecycle.LogOpts = map[string]string{"max-files": "1"} },
 	} {

@@ -47,6 +47,9 @@ func (s *Supervisor) disk() (view.DiskFacts, error) {
 		}
 		facts.Sandboxes = append(facts.Sandboxes, view.SandboxDisk{Sandbox: box, Disk: n})
 	}
+	if facts.Volumes, err = s.volumeDisk(); err != nil {
+		return facts, err
+	}
 	active := map[string]bool{}
 	for _, img := range usage.Images {
 		active[img.ID] = users[img.ID] > 0
@@ -56,4 +59,20 @@ func (s *Supervisor) disk() (view.DiskFacts, error) {
 	}
 	facts.Layers, facts.Active = usage.Total, usage.Of(active)
 	return facts, nil
+}
+
+func (s *Supervisor) volumeDisk() ([]view.VolumeDisk, error) {
+	store, volumes, err := s.knownVolumes()
+	if err != nil {
+		return nil, err
+	}
+	var list []view.VolumeDisk
+	for _, v := range volumes {
+		n, err := store.Usage(v.Name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, view.VolumeDisk{Volume: v, Disk: n, Sandboxes: len(s.volumeUsers(v.Name))})
+	}
+	return list, nil
 }

@@ -3,7 +3,9 @@ package sandbox
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,14 +22,18 @@ import (
 // a part of an image that is made of it.
 var ownFiles = []string{"hosts", "resolv.conf", "hostname"}
 
+// files are texts by their names.
+type files map[string][]byte
+
 // ownMounts shows a sandbox its own files. On the host's network it sees the host's
-// instead, unless flags want something else in them.
+// instead, unless flags want something else in them; on another sandbox's network
+// it sees that one's.
 func (s *Supervisor) ownMounts(c *api.Config) []api.Mount {
 	if c.Isolation.Network == "host" && !changesNames(c) {
 		return nameService(c)
 	}
 	var mounts []api.Mount
-	shared := s.sharedFiles(c)
+	from := s.filesOf(c)
 	for _, name := range ownFiles {
 		target := "/etc/" + name
 		if c.Image == api.HostImage {
@@ -39,46 +45,39 @@ func (s *Supervisor) ownMounts(c *api.Config) []api.Mount {
 			target = real
 		}
 		if !slices.ContainsFunc(c.Mounts, func(m api.Mount) bool { return filepath.Clean(m.Target) == target }) {
-			from := s.Dirs.RunOf(c.ID)
-			if name != "hostname" {
-				from = shared
-			}
 			mounts = append(mounts, api.Mount{Type: "bind", Source: filepath.Join(from, name), Target: target, ReadOnly: c.Image == api.HostImage})
 		}
 	}
 	return mounts
 }
 
-// sharedFiles is where the files about the network are: with the sandbox whose
-// network it is.
-func (s *Supervisor) sharedFiles(c *api.Config) string {
+// ownFile is where one of its own files is. A program may write into them: they are
+// on disk, as its layer is, and not in the runtime directory, whose few megabytes
+// all programs of the user share.
+func (s *Supervisor) ownFile(id, name string) string {
+	return filepath.Join(s.Dirs.Sandboxes(), id, name)
+}
+
+// filesOf is the directory with the files that a sandbox sees.
+func (s *Supervisor) filesOf(c *api.Config) string {
+	dir := filepath.Join(s.Dirs.Sandboxes(), c.ID)
 	name, ok := strings.CutPrefix(c.Isolation.Network, "container:")
 	if !ok {
-		return s.Dirs.RunOf(c.ID)
+		return dir
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	other, err := s.find(name)
 	if err != nil {
-		return s.Dirs.RunOf(c.ID) // joinNet has found it a moment ago
+		return dir // joinNet has found it a moment ago
 	}
-	return s.Dirs.RunOf(other.config.ID)
+	other.shared = true
+	return other.dir
 }
 
 func changesNames(c *api.Config) bool {
 	n := &c.Net
 	return len(n.DNS)+len(n.DNSSearch)+len(n.DNSOptions)+len(n.AddHosts) > 0
-}
-
-// touchOwnFiles makes empty ones, for what is mounted before they are known.
-func (s *Supervisor) touchOwnFiles(id string) error {
-	for _, name := range ownFiles {
-		path := filepath.Join(s.Dirs.RunOf(id), name)
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			return diskError("create", path, err)
-		}
-	}
-	return nil
 }
 
 // writeOwnFiles makes them, when it is known where the sandbox is.
@@ -88,18 +87,36 @@ func (s *Supervisor) writeOwnFiles(b *box) error {
 		return err
 	}
 	for _, name := range ownFiles {
-		path := filepath.Join(s.Dirs.RunOf(b.config.ID), name)
-		if err := os.WriteFile(path, texts[name], 0o644); err != nil {
+		path := s.ownFile(b.config.ID, name)
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+		if err != nil {
+			return diskError("open", path, cause(err))
+		}
+		if err := errors.Join(overwrite(f, texts[name]), f.Close()); err != nil {
 			return diskError("write", path, err)
 		}
 	}
 	s.mu.Lock()
-	b.resolv = texts["resolv.conf"]
+	b.own = texts
 	s.mu.Unlock()
 	return nil
 }
 
-func (s *Supervisor) ownTexts(b *box) (map[string][]byte, error) {
+// overwrite gives a file another content. It is never empty meanwhile: that would
+// be a file with no names to a reader, and to ext4 a reason to write it to disk at
+// once (auto_da_alloc in ext4(5)).
+func overwrite(f *os.File, text []byte) error {
+	if _, err := f.WriteAt(text, 0); err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil || st.Size() == int64(len(text)) {
+		return err
+	}
+	return f.Truncate(int64(len(text)))
+}
+
+func (s *Supervisor) ownTexts(b *box) (files, error) {
 	c := &b.config
 	s.mu.Lock()
 	ends := b.net.Endpoints
@@ -118,7 +135,7 @@ func (s *Supervisor) ownTexts(b *box) (map[string][]byte, error) {
 		hosts.Base = append([]byte{}, base...)
 	case len(ends) > 0:
 		resolv.Kind = etc.Bridge
-		hosts.Host = s.reachHost()
+		hosts.Host = s.reachHost(c, ends)
 	}
 	for _, e := range ends {
 		if e.Network != api.DefaultNetwork {
@@ -140,20 +157,13 @@ func (s *Supervisor) ownTexts(b *box) (map[string][]byte, error) {
 		}
 		hosts.Add = append(hosts.Add, add)
 	}
-	texts := map[string][]byte{"hostname": etc.Hostname(c.Hostname)}
+	texts := files{"hostname": etc.Hostname(c.Hostname)}
 	var err error
 	if texts["hosts"], err = hosts.Hosts(); err != nil {
 		return nil, err
 	}
 	texts["resolv.conf"], err = resolv.Resolv()
 	return texts, err
-}
-
-// reachHost is the host, as sandboxes on a bridge reach it.
-func (s *Supervisor) reachHost() []netip.Addr {
-	s.nets.mu.Lock()
-	defer s.nets.mu.Unlock()
-	return s.nets.reach
 }
 
 // hostResolv is the host's resolv.conf.
@@ -171,59 +181,130 @@ func (s *Supervisor) hostResolv() []byte {
 	return text
 }
 
-// resolversChanged follows the host in the sandboxes that run, but for those whose
-// programs have written into the file themselves.
+// resolversChanged follows the host's resolv.conf.
 func (s *Supervisor) resolversChanged(text []byte) {
-	// The host is on another network, as a rule.
+	s.followHost(func(n *networks) { n.host = text })
+}
+
+// hostChanged follows the addresses by which sandboxes reach the host.
+func (s *Supervisor) hostChanged() {
 	reach := s.hostAddrs()
 	s.nets.mu.Lock()
-	s.nets.host, s.nets.reach = text, reach
-	if s.nets.names != nil {
-		s.nets.names.SetHost(reach...)
-	}
+	same := slices.Equal(reach, s.nets.reach)
 	s.nets.mu.Unlock()
+	if !s.wayOutsFollow() && same {
+		return
+	}
+	s.followHost(func(n *networks) {
+		n.reach = reach
+		if n.names != nil {
+			n.names.SetHost(reach...)
+		}
+	})
+}
+
+// followHost records a change of the host's, and makes it known in the sandboxes
+// that run.
+func (s *Supervisor) followHost(change func(n *networks)) {
 	s.mu.Lock()
-	running := slices.DeleteFunc(s.owners(), func(b *box) bool { return b.resolv == nil })
+	running := s.owners()
 	s.mu.Unlock()
 	for _, b := range running {
-		if err := s.followResolvers(b); err != nil {
-			s.Log.Warn("follow the host's resolvers", "id", shortID(b.config.ID), "error", err)
+		s.remember(b)
+	}
+	s.nets.mu.Lock()
+	change(&s.nets)
+	s.nets.mu.Unlock()
+	for _, b := range running {
+		b.wiring.Lock()
+		err := s.updateOwnFiles(b)
+		b.wiring.Unlock()
+		if err != nil {
+			s.Log.Warn("follow the host's network", "id", shortID(b.config.ID), "error", err)
 		}
 	}
 }
 
-func (s *Supervisor) followResolvers(b *box) error {
+// remember makes up for what an earlier supervisor has written into the files of a
+// sandbox. It must be called before what they say changes.
+func (s *Supervisor) remember(b *box) {
+	s.mu.Lock()
+	known := b.own != nil
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	texts, err := s.ownTexts(b)
+	if err != nil {
+		s.Log.Warn("read the files of a sandbox", "id", shortID(b.config.ID), "error", err)
+		return
+	}
+	s.mu.Lock()
+	if b.own == nil {
+		b.own = texts
+	}
+	s.mu.Unlock()
+}
+
+// updateOwnFiles writes what has changed since they were written. What programs
+// have written into them is theirs: in their hosts file our lines are changed and
+// no others, the other files are left alone then, as Docker does. The caller holds
+// b.wiring.
+func (s *Supervisor) updateOwnFiles(b *box) error {
+	s.mu.Lock()
+	own, live := b.own, b.live()
+	s.mu.Unlock()
+	if own == nil || !live {
+		return nil // they will be written when it starts
+	}
 	texts, err := s.ownTexts(b)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.Dirs.RunOf(b.config.ID), "resolv.conf")
+	var errs []error
+	wrote := maps.Clone(own)
+	for _, name := range ownFiles {
+		if bytes.Equal(own[name], texts[name]) {
+			continue
+		}
+		done, err := updateOwnFile(s.ownFile(b.config.ID, name), own[name], texts[name], name == "hosts")
+		if done {
+			wrote[name] = texts[name]
+		}
+		errs = append(errs, err)
+	}
+	s.mu.Lock()
+	b.own = wrote
+	s.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// updateOwnFile replaces the text old by another one, or its lines if they may
+// stand among others. It says whether it has.
+func updateOwnFile(path string, old, text []byte, lines bool) (bool, error) {
 	// The sandbox sees this very file: it is written in place, and no link is
 	// followed, though nothing in the sandbox could put one there.
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it has just ended
+		return false, nil // it has just ended
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
-	s.mu.Lock()
-	wrote := b.resolv
-	s.mu.Unlock()
-	buf := make([]byte, len(wrote)+1)
-	n, _ := f.ReadAt(buf, 0) // an end too early is a difference too
-	if !bytes.Equal(buf[:n], wrote) {
-		return nil
+	const most = 1 << 20 // a program may have written any amount
+	has, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil || len(has) > most {
+		return false, err
 	}
-	if err := f.Truncate(0); err != nil {
-		return err
+	if !bytes.Equal(has, old) {
+		if !lines {
+			return false, nil
+		}
+		text = etc.Update(has, old, text)
 	}
-	if _, err := f.WriteAt(texts["resolv.conf"], 0); err != nil {
-		return err
+	if err := overwrite(f, text); err != nil {
+		return false, diskError("write", path, err)
 	}
-	s.mu.Lock()
-	b.resolv = texts["resolv.conf"]
-	s.mu.Unlock()
-	return nil
+	return true, nil
 }

@@ -102,6 +102,17 @@ func (s *Supervisor) openRoot(c *api.Config) (*os.File, error) {
 	if len(c.Layers) == 0 {
 		return os.Open(filepath.Join(links, upper))
 	}
+	f, err := s.openOverlay(append([]string{upper}, c.Layers...))
+	if err != nil {
+		return nil, api.Wrap("export", c.Name, err)
+	}
+	return f, nil
+}
+
+// openOverlay opens directories, top first and relative to overlay/l in the store, as
+// one, read-only.
+func (s *Supervisor) openOverlay(lower []string) (*os.File, error) {
+	links := filepath.Join(s.Dirs.Storage(), "overlay", "l")
 	type result struct {
 		f   *os.File
 		err error
@@ -110,14 +121,11 @@ func (s *Supervisor) openRoot(c *api.Config) (*os.File, error) {
 	go func() {
 		// Never unlocked: the thread, with its namespace and directory, ends here.
 		runtime.LockOSThread()
-		f, err := mountOverlay(links, s.points, append([]string{upper}, c.Layers...))
+		f, err := mountOverlay(links, s.points, lower)
 		done <- result{f, err}
 	}()
 	r := <-done
-	if r.err != nil {
-		return nil, api.Wrap("export", c.Name, r.err)
-	}
-	return r.f, nil
+	return r.f, r.err
 }
 
 // mountOverlay must run on a thread of its own. lower is relative to dir, top

@@ -48,6 +48,7 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 	if err != nil {
 		return err
 	}
+	c.s.notePulled(&got)
 	// "oci:DIR" says where the image is, not what it is called.
 	if _, err := o.Store.Resolve(spec.Image); errors.Is(err, image.ErrUnknown) {
 		spec.Image = got.Image.ID

@@ -41,6 +41,7 @@ func (c *conversation) removeImages(r *api.RemoveImages) error {
 	code := 0
 	for _, name := range names {
 		removed, err := store.Remove(name, image.RemoveOptions{Force: r.Force || r.All, InUse: c.s.users})
+		c.s.noteRemoved(removed)
 		if err := c.out(removedLines(removed, "Untagged: ", "Deleted: ")); err != nil {
 			return err
 		}
@@ -102,6 +103,7 @@ func (c *conversation) pruneImages(r *api.PruneImages) error {
 		}
 	}
 	report, pruneErr := store.Prune(o)
+	c.s.noteRemoved(report.Removed)
 	text := ""
 	if len(report.Removed) > 0 {
 		text = "Deleted Images:\n" + removedLines(report.Removed, "untagged: ", "deleted: ") + "\n"

@@ -50,6 +50,9 @@ func (c *conversation) tag(r *api.Tag) error {
 	if err := store.Tag(r.Source, r.Target); err != nil {
 		return noImage(err)
 	}
+	if img, err := store.Resolve(r.Target); err == nil {
+		c.s.noteImage("tag", img.ID, r.Target)
+	}
 	return c.done("")
 }
 

@@ -13,6 +13,8 @@ func (c *conversation) answerImages() (known bool, err error) {
 		api.VerbHistory:      func() error { return with(c, c.history) },
 		api.VerbPruneImages:  func() error { return with(c, c.pruneImages) },
 		api.VerbDiskUsage:    func() error { return with(c, c.diskUsage) },
+		api.VerbCommit:       func() error { return with(c, c.commit) },
+		api.VerbDiff:         func() error { return with(c, c.diff) },
 		api.VerbExport:       func() error { return with(c, c.export) },
 		api.VerbPull:         func() error { return with(c, c.pull) },
 		api.VerbPush:         func() error { return with(c, c.push) },
@@ -21,6 +23,7 @@ func (c *conversation) answerImages() (known bool, err error) {
 		api.VerbLogout:       func() error { return with(c, c.logout) },
 		api.VerbSearch:       func() error { return with(c, c.search) },
 		api.VerbLoad:         func() error { return with(c, c.load) },
+		api.VerbGenerate:     func() error { return with(c, c.generate) },
 		api.VerbReset:        c.reset,
 	}[c.packet.Kind]
 	if handle == nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/cgroup"
 	"sbx/slirp"
 	"sbx/view"
 )
@@ -50,11 +51,16 @@ func (s *Supervisor) facts() (view.InfoFacts, error) {
 	}
 	for _, b := range s.sandboxes() {
 		facts.Sandboxes++
-		if b.Status.State == api.Running {
+		switch b.Status.State {
+		case api.Running:
 			facts.Running++
+		case api.Paused:
+			facts.Paused++
 		}
 	}
-	facts.Stopped = facts.Sandboxes - facts.Running
+	facts.Stopped = facts.Sandboxes - facts.Running - facts.Paused
+	facts.CgroupDriver, facts.Controllers = s.home.Driver, s.home.Controllers
+	facts.Warnings = unlimitable(&s.home)
 	s.slots.mu.Lock()
 	facts.WarmSlots = len(s.slots.free)
 	s.slots.mu.Unlock()
@@ -67,6 +73,30 @@ func (s *Supervisor) facts() (view.InfoFacts, error) {
 		facts.Warnings = append(facts.Warnings, "no way out for networks: "+outlet.Reason)
 	}
 	return facts, s.hostFacts(&facts)
+}
+
+// unlimitable says, in Docker's words, which limits cannot be had, and how to get
+// them.
+func unlimitable(home *cgroup.Home) []string {
+	if !home.Exists() {
+		return []string{sentence("No resource limits", home.Lack)}
+	}
+	var list []string
+	for _, controller := range cgroup.Wanted {
+		if lack, ok := home.Missing[controller]; ok {
+			list = append(list, sentence("No "+controller+" support", lack))
+		}
+	}
+	return list
+}
+
+func sentence(what string, lack cgroup.Lack) string {
+	for _, part := range []string{lack.Why, lack.Fix} {
+		if part != "" {
+			what += ": " + part
+		}
+	}
+	return what
 }
 
 func (s *Supervisor) hostFacts(facts *view.InfoFacts) error {

@@ -12,6 +12,7 @@ import (
 
 	"sbx/api"
 	"sbx/seccomp"
+	"sbx/slirp"
 )
 
 // defaultCaps is Docker's list. Within a user namespace none of them reaches
@@ -35,7 +36,7 @@ func checkIsolation(i *api.Isolation) error {
 		allowed     []string
 		container   bool
 	}{
-		{"--network", i.Network, []string{"none", "host", api.DefaultNetwork}, true},
+		{"--network", i.Network, []string{"none", "host", api.DefaultNetwork, slirp.Pasta, slirp.Slirp4netns}, true},
 		{"--pid", i.PID, []string{"", "private", "host"}, true},
 		{"--ipc", i.IPC, []string{"", "private", "host"}, false},
 		{"--uts", i.UTS, []string{"", "private", "host"}, false},

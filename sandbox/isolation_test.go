@@ -85,7 +85,7 @@ func TestCapNames(t *testing.T) {
 // What cannot be honoured is an error, never something weaker.
 func TestCheckIsolation(t *testing.T) {
 	for _, i := range []api.Isolation{
-		{}, {Network: "none"}, {Network: "host"}, {Network: "bridge"}, {Network: "container:x"}, {PID: "host", IPC: "host", UTS: "host"}, {PID: "private", IPC: "private", UTS: "private"},
+		{}, {Network: "none"}, {Network: "host"}, {Network: "bridge"}, {Network: "pasta"}, {Network: "slirp4netns"}, {Network: "container:x"}, {PID: "host", IPC: "host", UTS: "host"}, {PID: "private", IPC: "private", UTS: "private"},
 		{PID: "container:other"}, {CapAdd: []string{"ALL"}}, {Privileged: true},
 	} {
 		if err := checkIsolation(&i); err != nil || i.Network == "" {
@@ -93,7 +93,7 @@ func TestCheckIsolation(t *testing.T) {
 		}
 	}
 	for want, i := range map[string]api.Isolation{
-		"--network pasta":      {Network: "pasta"},
+		"--network PASTA":      {Network: "PASTA"},
 		"--network NONE":       {Network: "NONE"},
 		"--network host,none":  {Network: "host,none"},
 		"--pid Host":           {PID: "Host"},

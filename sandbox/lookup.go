@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,11 +80,15 @@ func (s *Supervisor) sandboxes() []api.Sandbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]api.Sandbox, 0, len(s.boxes))
-	for _, b := range s.boxes {
+	for _, b := range s.ordered() {
 		all = append(all, b.view())
 	}
-	slices.SortFunc(all, func(a, b api.Sandbox) int { return b.Config.Created.Compare(a.Config.Created) })
 	return all
+}
+
+// ordered are all of them, newest first. The caller holds the lock.
+func (s *Supervisor) ordered() []*box {
+	return slices.SortedFunc(maps.Values(s.boxes), func(a, b *box) int { return b.config.Created.Compare(a.config.Created) })
 }
 
 func (s *Supervisor) rename(name, to string) error {
@@ -108,6 +113,8 @@ func (s *Supervisor) rename(name, to string) error {
 	}
 	delete(s.names, b.config.Name)
 	s.names[to] = b
+	old := b.config.Name
 	b.config = config
+	s.note(&b.config, "rename", "oldName", old)
 	return nil
 }

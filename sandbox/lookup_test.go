@@ -23,7 +23,7 @@ func supervisor(t *testing.T) (*Supervisor, *bytes.Buffer) {
 			Dirs: dirs.Dirs{Data: filepath.Join(top, "data"), Run: filepath.Join(top, "run")},
 			Log:  slog.New(slog.NewTextHandler(&log, nil)),
 		},
-		boxes: map[string]*box{}, names: map[string]*box{},
+		boxes: map[string]*box{}, names: map[string]*box{}, journal: testJournal(t),
 	}
 	for _, d := range []string{s.Dirs.Sandboxes(), s.Dirs.Run, s.Dirs.Storage()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {

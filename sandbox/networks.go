@@ -24,10 +24,16 @@ type networks struct {
 	names   *names.Server
 	ports   *ports.Table
 	watcher *etc.Watcher
+	hosts   *etc.HostWatcher
 	host    []byte       // the host's resolv.conf
 	reach   []netip.Addr // the host, as sandboxes reach it; none without a way out
 
+	loopback []netip.Addr // its loopback interface, as those reach it that may
+
 	listening sync.Mutex // held while the responder begins to serve a network
+
+	ways    sync.Mutex
+	wayOuts map[string]*wayOut // by sandbox
 }
 
 const resolvConf = "/etc/resolv.conf"
@@ -67,7 +73,7 @@ func (s *Supervisor) network() (*networks, error) {
 		}
 		return nil, err
 	}
-	n.reach = s.hostAddrs()
+	n.reach, n.loopback = s.hostAddrs(), slirp.Outlet{Networks: aliases}.Loopback()
 	responder, err := names.Open(netns, names.Options{Host: n.reach})
 	if err != nil {
 		return fail(err)
@@ -75,6 +81,9 @@ func (s *Supervisor) network() (*networks, error) {
 	table, err := ports.Open(ports.Options{Run: s.Dirs.Run, Switch: s.Dirs.Switch(), Log: s.Log})
 	if err == nil && n.watcher == nil {
 		n.watcher, n.host, err = etc.Watch(resolvConf, s.resolversChanged)
+	}
+	if err == nil && n.hosts == nil {
+		n.hosts, err = etc.WatchHost(slirp.OutletFile(s.Dirs.Run), s.hostChanged)
 	}
 	if err != nil {
 		if err := responder.Close(); err != nil {
@@ -112,8 +121,8 @@ func (s *Supervisor) hostAddrs() []netip.Addr {
 func (s *Supervisor) closeNetwork() {
 	n := &s.nets
 	n.mu.Lock()
-	sw, responder, table, watcher := n.swtch, n.names, n.ports, n.watcher
-	n.swtch, n.watcher = nil, nil
+	sw, responder, table, watcher, hosts := n.swtch, n.names, n.ports, n.watcher, n.hosts
+	n.swtch, n.watcher, n.hosts = nil, nil, nil
 	n.mu.Unlock()
 	if sw == nil {
 		return
@@ -122,6 +131,7 @@ func (s *Supervisor) closeNetwork() {
 	// takes it.
 	for what, close := range map[string]func() error{
 		"responder": responder.Close, "ports": table.Close, "switch": sw.Close, "watch": watcher.Close,
+		"watch of the host": hosts.Close,
 	} {
 		if err := close(); err != nil {
 			s.Log.Warn("close the network", "part", what, "error", err)
@@ -155,7 +165,7 @@ func (s *Supervisor) connected() []network.Endpoint {
 	defer s.mu.Unlock()
 	var list []network.Endpoint
 	for _, b := range s.boxes {
-		if b.link != nil {
+		if b.link != nil && !wantsWayOut(&b.config) {
 			list = append(list, b.net.Endpoints...)
 		}
 	}
@@ -178,6 +188,9 @@ func (n *networks) know(e *network.Endpoint, b *box) error {
 	c := &b.config
 	servers := addresses(c.Net.DNS)
 	sb := names.Sandbox{ID: c.ID, DNS: servers, Search: c.Net.DNSSearch}
+	if c.Net.HostLoopback {
+		sb.Host = n.hostOf(c, []network.Endpoint{*e})
+	}
 	sb.Names = append([]string{c.Name}, e.Aliases...)
 	sb.Names = append(sb.Names, c.Hostname, shortID(c.ID))
 	for _, a := range []netip.Addr{e.IP, e.IP6} {
@@ -218,13 +231,16 @@ func (s *Supervisor) relearn(name string) error {
 	}
 	b.wiring.Lock()
 	defer b.wiring.Unlock()
+	if err := s.updateOwnFiles(b); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	ends := b.net.Endpoints
 	s.mu.Unlock()
 	if len(ends) == 0 {
 		return nil
 	}
-	n, err := s.network()
+	n, err := s.networkOf(&b.config)
 	if err != nil {
 		return err
 	}
@@ -250,7 +266,7 @@ func addresses(texts []string) []netip.Addr {
 func (s *Supervisor) forgetPorts(table *ports.Table) {
 	for id, f := range table.List() {
 		s.mu.Lock()
-		owned := slices.ContainsFunc(s.owners(), func(b *box) bool { return slices.Contains(b.net.Ports, id) })
+		owned := slices.ContainsFunc(s.owners(), func(b *box) bool { return b.net.Mode == "" && slices.Contains(b.net.Ports, id) })
 		s.mu.Unlock()
 		if owned {
 			continue

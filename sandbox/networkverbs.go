@@ -29,6 +29,7 @@ func (c *conversation) createNetwork(r *api.NetworkCreate) error {
 	if err != nil {
 		return err
 	}
+	c.s.noteNetwork("create", made.ID, made.Name, "")
 	return c.done(made.ID + "\n")
 }
 
@@ -80,7 +81,11 @@ func (c *conversation) removeNetworks(r *api.NetworkRemove) error {
 		if err == nil {
 			err = n.remove(known.Name)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		c.s.noteNetwork("destroy", known.ID, known.Name, "")
+		return nil
 	})
 }
 
@@ -132,6 +137,7 @@ func (c *conversation) connectNetwork(r *api.NetworkConnect) error {
 		undo := s.rewire(n, b, func(j *joined, netns *os.File) error { return n.unjoin(b, netns, known.Name, j) })
 		return errors.Join(err, undo)
 	}
+	s.noteNetwork("connect", known.ID, known.Name, b.config.ID)
 	return c.done("")
 }
 
@@ -180,6 +186,7 @@ func (s *Supervisor) rewire(n *networks, b *box, change func(j *joined, netns *o
 	if netns == nil {
 		return nil
 	}
+	s.remember(b)
 	before := n.target(&j)
 	err := change(&j, netns)
 	if n.target(&j) != before {
@@ -188,7 +195,7 @@ func (s *Supervisor) rewire(n *networks, b *box, change func(j *joined, netns *o
 	s.mu.Lock()
 	b.net = j
 	s.mu.Unlock()
-	return errors.Join(err, s.saveJoined(b), s.writeOwnFiles(b))
+	return errors.Join(err, s.saveJoined(b), s.updateOwnFiles(b))
 }
 
 // live says that there is, or will soon be, a program. The caller holds the lock.
@@ -228,7 +235,7 @@ func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
 	b.wiring.Lock()
 	defer b.wiring.Unlock()
 	s.mu.Lock()
-	on := slices.Contains(networksOf(&b.config), known.Name)
+	on := wantsNetwork(&b.config) && slices.Contains(networksOf(&b.config), known.Name)
 	s.mu.Unlock()
 	if !on {
 		return api.Errorf("disconnect from network "+known.Name, b.config.Name, "it is not on that network").WithCode(1)
@@ -242,6 +249,7 @@ func (c *conversation) disconnectNetwork(r *api.NetworkDisconnect) error {
 	}); err != nil {
 		return err
 	}
+	s.noteNetwork("disconnect", known.ID, known.Name, b.config.ID)
 	return c.done("")
 }
 

@@ -82,6 +82,7 @@ func (c *conversation) pruneNetworks(r *api.NetworkPrune) error {
 			}
 			continue
 		}
+		c.s.noteNetwork("destroy", net.ID, net.Name, "")
 		text += net.Name + "\n"
 	}
 	if text != "" {

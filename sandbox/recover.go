@@ -30,6 +30,7 @@ func (s *Supervisor) recover() error {
 		case errors.Is(err, os.ErrNotExist):
 			// A slot, or a request that was not finished. A slot's monitor ends by itself.
 			s.clear(e.Name())
+			s.dropGroup(s.groupPath(e.Name()))
 		case err != nil || config.ID != e.Name():
 			// It is not ours to delete what cannot be read, or was put there by
 			// somebody else: it may hold data.
@@ -38,6 +39,9 @@ func (s *Supervisor) recover() error {
 			s.restore(config, dir)
 		}
 	}
+	go s.recoverVolumes()
+	s.sweepGroups()
+	s.recoverWayOuts()
 	if len(s.connected()) == 0 && !ports.Published(s.Dirs.Run) {
 		return nil
 	}
@@ -55,11 +59,16 @@ func (s *Supervisor) restore(config api.Config, dir string) {
 		s.Log.Warn("read state", "id", shortID(config.ID), "error", err)
 	}
 	s.boxes[config.ID], s.names[config.Name] = b, b
+	s.readRevival(b)
 	l, err := s.reconnect(b)
 	if err == nil {
 		s.rejoin(b, l)
+		s.refind(b)
 		status := b.status
 		l.box, b.link = b, l
+		b.told = b.status.State == api.Running // by the last supervisor
+		s.resumeHealth(b)
+		s.resumeMemory(b)
 		if err = s.events.add(l); err == nil {
 			s.missed(b, l, status)
 			return
@@ -118,16 +127,16 @@ func (s *Supervisor) reconnect(b *box) (*link, error) {
 	if b.status.State != api.Created {
 		b.setBegun()
 	}
+	l.group = b.status.Cgroup
 	return l, conn.SetReadDeadline(time.Time{})
 }
 
 // rejoin reads what a running sandbox has of the network.
 func (s *Supervisor) rejoin(b *box, l *link) {
 	var err error
-	if b.net, err = readJoined(s.joinedFile(b.config.ID)); err == nil {
-		b.resolv, err = os.ReadFile(filepath.Join(s.Dirs.RunOf(b.config.ID), "resolv.conf"))
-	}
-	if err == nil && wantsNetwork(&b.config) { // it may be on none at the moment
+	b.shared = true // as it may be: that is not recorded
+	b.net, err = readJoined(s.joinedFile(b.config.ID))
+	if err == nil && (wantsNetwork(&b.config) || wantsWayOut(&b.config)) { // it may be on none at the moment
 		// The pid is its own: reconnect has heard of it from its parent.
 		l.netns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", b.status.PID))
 	}
@@ -138,9 +147,12 @@ func (s *Supervisor) rejoin(b *box, l *link) {
 
 // settle records the end of a sandbox that has no monitor any more.
 func (s *Supervisor) settle(b *box) {
+	untold := s.endUntold(b)
+	s.leaveNetworks(b) // what is left of a way out of its own
 	s.clearRun(b.config.ID)
 	if b.status.State == api.Running {
 		s.killLeft(b)
+		s.dropGroup(b.status.Cgroup)
 		b.status.State, b.status.Unknown = api.Exited, true
 		b.status.FinishedAt = time.Now().UTC()
 		b.status.ExitCode = 255
@@ -152,10 +164,25 @@ func (s *Supervisor) settle(b *box) {
 	b.setBegun()
 	close(b.ended)
 	close(b.gone)
+	if untold {
+		b.told = true
+		s.noteEnd(b)
+	}
 	if b.config.Lifecycle.AutoRemove {
 		s.unlist(b)
+		s.dropVolumes(b)
 		s.clear(b.config.ID)
+		s.noteGone(b)
+		return
 	}
+	s.decideLate(b)
+}
+
+// endUntold says that no supervisor has noticed the end of a program: that one would
+// have cleared its runtime directory.
+func (s *Supervisor) endUntold(b *box) bool {
+	_, err := os.Stat(s.Dirs.RunOf(b.config.ID))
+	return b.status.State == api.Running || b.status.State == api.Exited && err == nil
 }
 
 // killLeft ends a program whose monitor is gone. Its pid may be another process's

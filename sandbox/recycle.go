@@ -5,8 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/api"
 )
 
 // recycle gives the directories of an ended sandbox of which nothing is kept to
@@ -57,12 +60,33 @@ func pristine(dir string) error {
 	for _, want := range []struct {
 		path    string
 		entries int
-	}{{dir, 2}, {filepath.Join(dir, "upper"), 0}, {work, 1}, {own, 0}} {
+	}{{dir, 2 + len(ownFiles)}, {filepath.Join(dir, "upper"), 0}, {work, 1}, {own, 0}} {
 		if err := untouched(want.path, want.entries); err != nil {
 			return err
 		}
 	}
-	return asNew(dir + "/upper")
+	for _, name := range ownFiles {
+		if err := asNew(filepath.Join(dir, name), unix.S_IFREG|0o644); err != nil {
+			return err
+		}
+	}
+	upper := filepath.Join(dir, "upper")
+	if err := asNew(upper, unix.S_IFDIR|0o755); err != nil {
+		return err
+	}
+	now := unix.Timespec{Nsec: unix.UTIME_NOW}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, upper, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "utimensat", Path: upper, Err: err}
+	}
+	return nil
+}
+
+// private says that nothing of a sandbox can have a descriptor of its files when it
+// has ended: they must not be the next one's then. With what it shared with others,
+// a network or a directory with a socket in it, a program can have given them one
+// (unix(7), SCM_RIGHTS). The caller holds the lock.
+func (b *box) private() bool {
+	return !b.shared && !slices.ContainsFunc(b.config.Mounts, func(m api.Mount) bool { return m.Type != "tmpfs" })
 }
 
 // untouched wants just so many entries. Which ones follows from how they were made.
@@ -83,28 +107,29 @@ func untouched(path string, entries int) error {
 }
 
 // asNew wants the attributes that makeDirs has given to the root of the upper
-// layer: it is the root directory of the program, which may have changed them.
-func asNew(upper string) error {
-	fd, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+// layer, which is the root directory of the program, or to one of its own files: it
+// may have changed them.
+func asNew(path string, mode uint32) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: upper, Err: err}
+		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: upper, Err: err}
+		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	// The mount has left its identity, which is not to be the next one's.
 	// Documentation/filesystems/overlayfs.rst, "UUID and fsid", Linux 6.6.
 	if err := unix.Fremovexattr(fd, "user.overlay.uuid"); err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
-		return &os.PathError{Op: "removexattr", Path: upper, Err: err}
+		return &os.PathError{Op: "removexattr", Path: path, Err: err}
 	}
 	attributes, err := unix.Flistxattr(fd, nil)
 	if err != nil && err != unix.EOPNOTSUPP {
-		return &os.PathError{Op: "listxattr", Path: upper, Err: err}
+		return &os.PathError{Op: "listxattr", Path: path, Err: err}
 	}
 	const block = 4096 // a directory that was large once stays so
-	if st.Mode != unix.S_IFDIR|0o755 || int(st.Uid) != os.Geteuid() || int(st.Gid) != os.Getegid() || attributes > 0 || st.Size > block {
+	if st.Mode != mode || int(st.Uid) != os.Geteuid() || int(st.Gid) != os.Getegid() || attributes > 0 || st.Size > block {
 		return errUsed
 	}
 	// Flags of chattr(1) stay too. What a file system sets by itself differs; it
@@ -112,10 +137,6 @@ func asNew(upper string) error {
 	const ordinary = 0x80000 // FS_EXTENT_FL
 	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&^ordinary != 0 {
 		return errUsed
-	}
-	now := unix.Timespec{Nsec: unix.UTIME_NOW}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, upper, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "utimensat", Path: upper, Err: err}
 	}
 	return nil
 }

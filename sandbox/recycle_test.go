@@ -50,15 +50,20 @@ func TestRecycle(t *testing.T) {
 // Whatever a program can do to its root directory keeps the next one from getting it.
 func TestRecycleNothingUsed(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
-		"a file":       func(dir string) error { return os.WriteFile(dir+"/upper/x", nil, 0o600) },
-		"a log":        func(dir string) error { return os.WriteFile(dir+"/log", nil, 0o600) },
-		"work left":    func(dir string) error { return os.WriteFile(filepath.Join(dir, "work", "work", "#1"), nil, 0o600) },
-		"beside work":  func(dir string) error { return os.Mkdir(filepath.Join(dir, "work", "index"), 0o700) },
-		"mode":         func(dir string) error { return os.Chmod(dir+"/upper", 0o777) },
-		"sticky":       func(dir string) error { return os.Chmod(dir+"/upper", 0o755|os.ModeSticky) },
-		"xattr":        func(dir string) error { return unix.Setxattr(dir+"/upper", "user.x", []byte("1"), 0) },
-		"not a box":    func(dir string) error { return os.Remove(dir + "/config.json") },
-		"upper is one": func(dir string) error { return swap(dir+"/upper", dir+"/link") },
+		"a file":            func(dir string) error { return os.WriteFile(dir+"/upper/x", nil, 0o600) },
+		"a log":             func(dir string) error { return os.WriteFile(dir+"/log", nil, 0o600) },
+		"work left":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "work", "work", "#1"), nil, 0o600) },
+		"beside work":       func(dir string) error { return os.Mkdir(filepath.Join(dir, "work", "index"), 0o700) },
+		"mode":              func(dir string) error { return os.Chmod(dir+"/upper", 0o777) },
+		"sticky":            func(dir string) error { return os.Chmod(dir+"/upper", 0o755|os.ModeSticky) },
+		"xattr":             func(dir string) error { return unix.Setxattr(dir+"/upper", "user.x", []byte("1"), 0) },
+		"not a box":         func(dir string) error { return os.Remove(dir + "/config.json") },
+		"mode of a file":    func(dir string) error { return os.Chmod(dir+"/hosts", 0o666) },
+		"xattr of a file":   func(dir string) error { return unix.Setxattr(dir+"/hosts", "user.x", []byte("1"), 0) },
+		"size of a file":    func(dir string) error { return os.WriteFile(dir+"/hosts", make([]byte, 5000), 0o600) },
+		"a file is missing": func(dir string) error { return os.Remove(dir + "/hostname") },
+		"a file is a link":  func(dir string) error { return swap(dir+"/hosts", dir+"/link") },
+		"upper is one":      func(dir string) error { return swap(dir+"/upper", dir+"/link") },
 	} {
 		s, _ := supervisor(t)
 		dir := used(t, s, id("a"))

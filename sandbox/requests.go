@@ -2,8 +2,8 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"sbx/api"
@@ -19,23 +19,41 @@ func (c *conversation) start(r *api.Start) error {
 	return c.each(r.Names, func(name string) error { return c.s.startAgain(name, nil, api.Stdio{}, nil) })
 }
 
-// pass hands the command line's connection and files to a monitor.
-func (c *conversation) pass(name, kind string, request any) error {
+// mostWords bounds how much of a command is recorded, in bytes.
+const mostWords = 1 << 10
+
+// pass hands the command line's connection and files to a monitor. Before that it
+// takes note of the actions.
+func (c *conversation) pass(name, kind string, request any, note func(*api.Config)) error {
 	b, l, err := c.s.findRunning(c.ctx, name)
 	if err != nil {
 		return err
 	}
 	if l != nil {
+		c.s.mu.Lock()
+		if err = b.notPaused(kind, name); err == nil {
+			note(&b.config)
+		}
+		c.s.mu.Unlock()
+		if err != nil {
+			return err
+		}
 		err = c.s.tell(l, b, kind, request, append([]*os.File{c.conn.File()}, c.packet.Files...)...)
 	}
 	if l == nil || errors.Is(err, errOver) {
+		c.s.mu.Lock()
+		restarting := b.again != nil
+		c.s.mu.Unlock()
+		if restarting {
+			return api.Errorf(kind, name, "the sandbox is restarting").WithHint("wait until it runs").WithCode(1)
+		}
 		return api.Errorf(kind, name, "the sandbox is not running").WithHint("start it: sbx start %s", name).WithCode(1)
 	}
 	return err
 }
 
 func (c *conversation) attach(r *api.Attach) error {
-	return c.pass(r.Name, monitor.KindAttach, monitor.Attach{Stdio: r.Stdio})
+	return c.pass(r.Name, monitor.KindAttach, monitor.Attach{Stdio: r.Stdio}, func(config *api.Config) { c.s.note(config, "attach") })
 }
 
 func (c *conversation) exec(r *api.Exec) error {
@@ -57,36 +75,14 @@ func (c *conversation) exec(r *api.Exec) error {
 	if err != nil {
 		return err
 	}
-	return c.pass(r.Name, monitor.KindExec, monitor.Exec{Program: *program, Stdio: r.Stdio, Detach: r.Spec.Detach})
-}
-
-func (c *conversation) wait(r *api.Names) error {
-	code := 0
-	for _, name := range r.Names {
-		c.s.mu.Lock()
-		b, err := c.s.find(name)
-		c.s.mu.Unlock()
-		if err != nil {
-			code = 1
-			if err := c.complain(err); err != nil {
-				return err
-			}
-			continue
-		}
-		c.s.mu.Lock()
-		ended, linked := b.ended, b.link != nil
-		c.s.mu.Unlock()
-		if linked && !await(c.gone(), ended, nil) {
-			return nil // the command line has gone
-		}
-		c.s.mu.Lock()
-		status := b.status
-		c.s.mu.Unlock()
-		if err := c.out(fmt.Sprintf("%d\n", status.ExitCode)); err != nil {
-			return err
-		}
-	}
-	return c.conn.Send(api.KindDone, &api.Done{Code: code})
+	id := newID()
+	request := monitor.Exec{Program: *program, Stdio: r.Stdio, Detach: r.Spec.Detach, ID: id}
+	return c.pass(r.Name, monitor.KindExec, request, func(config *api.Config) {
+		words := strings.Join(r.Spec.Args, " ")
+		words = words[:min(len(words), mostWords)]
+		c.s.note(config, "exec_create: "+words, "execID", id)
+		c.s.note(config, "exec_start: "+words, "execID", id)
+	})
 }
 
 func (c *conversation) list(r *api.List) error {
@@ -121,5 +117,6 @@ func (c *conversation) imports(r *api.Import) error {
 	if err != nil {
 		return err
 	}
+	c.s.noteImage("import", img.ID, r.Name)
 	return c.done("sha256:" + img.ID + "\n")
 }

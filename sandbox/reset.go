@@ -37,12 +37,13 @@ func (s *Supervisor) reset() error {
 	var errs []error
 	for _, box := range s.sandboxes() {
 		// One that ends by itself meanwhile is no error: its directory goes below.
-		if err := s.remove(box.Config.ID, true); err != nil {
+		if err := s.remove(box.Config.ID, true, false); err != nil {
 			s.Log.Info("reset", "sandbox", shortID(box.Config.ID), "error", err)
 		}
 	}
 	s.endSlots()
 	s.closeNetwork()
+	s.journal.end()
 	for _, path := range s.ours() {
 		if err := os.RemoveAll(path); err != nil {
 			errs = append(errs, resetError(err))
@@ -83,8 +84,8 @@ func (s *Supervisor) ours() []string {
 		// says there were images.
 		filepath.Join(s.Dirs.Storage(), "overlay-images"),
 		filepath.Join(s.Dirs.Storage(), "overlay-layers"),
-		s.Dirs.Storage(), s.Dirs.StorageRun(), s.Dirs.Sandboxes(), s.points, s.base(), s.Dirs.Networks(),
-		filepath.Join(s.Dirs.Data, transfer.ConfigDir),
+		s.Dirs.Storage(), s.Dirs.StorageRun(), s.Dirs.Sandboxes(), s.points, s.base(), s.Dirs.Networks(), s.Dirs.Volumes(),
+		filepath.Join(s.Dirs.Data, transfer.ConfigDir), s.journal.path, s.journal.path + ".1", s.lingerTold(),
 	}
 }
 

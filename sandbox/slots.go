@@ -158,7 +158,7 @@ func (s *Supervisor) makeSlot() (*link, error) {
 	if _, err := s.makeDirs(id); err != nil {
 		return nil, err
 	}
-	l, err := s.startMonitor(s.usualPrepare(id))
+	l, err := s.startMonitor(s.usualPrepare(id), "")
 	if err != nil {
 		s.clear(id)
 		return nil, err
@@ -172,7 +172,7 @@ func (s *Supervisor) makeSlot() (*link, error) {
 
 // prepareSlot makes a slot with a monitor that has served before. Directories that
 // were recycled are there already.
-func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) error {
+func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) (err error) {
 	s.mu.Lock()
 	l.id = id
 	s.mu.Unlock()
@@ -182,6 +182,15 @@ func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) error {
 		}
 	}
 	p := s.usualPrepare(id)
+	groupless := s.makeGroup(p, "")
+	s.mu.Lock()
+	l.group, l.groupless = p.Cgroup, groupless
+	s.mu.Unlock()
+	defer func() {
+		if err != nil {
+			s.dropGroup(p.Cgroup) // bury may have looked before there was one
+		}
+	}()
 	if err := os.Mkdir(filepath.Dir(p.Socket), 0o700); err != nil {
 		return diskError("mkdir", filepath.Dir(p.Socket), err)
 	}
@@ -242,12 +251,20 @@ func (s *Supervisor) makeDirs(id string) (dir string, err error) {
 		}
 		undo.Add("rmdir "+d.path, func() error { return os.Remove(d.path) })
 	}
+	// Empty: they are written when it is known where the sandbox is.
+	for _, name := range ownFiles {
+		path := s.ownFile(id, name)
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			return "", diskError("create", path, err)
+		}
+		undo.Add("remove "+path, func() error { return os.Remove(path) })
+	}
 	return dir, nil
 }
 
 // startMonitor starts the monitor of a sandbox and tells it to start pid 1. It
-// does not wait for that.
-func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join ...*os.File) (_ *link, err error) {
+// does not wait for that. Parent is the --cgroup-parent.
+func (s *Supervisor) startMonitor(prepare *monitor.Prepare, parent string, join ...*os.File) (_ *link, err error) {
 	var undo undo.Stack
 	defer undo.Unwind(&err)
 	run := filepath.Dir(prepare.Socket)
@@ -255,11 +272,11 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join ...*os.File) (_
 		return nil, diskError("mkdir", run, err)
 	}
 	undo.Add("rmdir "+run, func() error { return os.RemoveAll(run) })
-	if prepare.Stage != nil {
-		if err := s.touchOwnFiles(prepare.ID); err != nil {
-			return nil, err
-		}
-	}
+	groupless := s.makeGroup(prepare, parent)
+	undo.Add("remove the cgroup", func() error {
+		s.dropGroup(prepare.Cgroup)
+		return nil
+	})
 	ours, theirs, err := api.Pair("monitor")
 	if err != nil {
 		return nil, limitError("socketpair", err)
@@ -270,7 +287,10 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, join ...*os.File) (_
 	if err != nil {
 		return nil, err
 	}
-	l := &link{id: prepare.ID, conn: ours, pid: pid, child: true, ready: make(chan struct{}), buried: make(chan struct{})}
+	l := &link{
+		id: prepare.ID, conn: ours, pid: pid, child: true, ready: make(chan struct{}), buried: make(chan struct{}),
+		group: prepare.Cgroup, groupless: groupless,
+	}
 	// The process is our child and not waited for: the pid is its own.
 	if l.monitor, err = sys.Pidfd(pid); err != nil {
 		return nil, limitError("pidfd_open", err)

@@ -115,7 +115,15 @@ func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 	if err := writeJSON(filepath.Join(b.dir, "config.json"), &b.config, !c.Lifecycle.AutoRemove); err != nil {
 		return nil, diskError("write", filepath.Join(b.dir, "config.json"), err)
 	}
+	undo.Add("drop volumes", func() error {
+		s.forsake(b)
+		return nil
+	})
+	if err := s.readyVolumes(&c); err != nil {
+		return nil, err
+	}
 	undo.Release()
+	s.noteBox(b, "create")
 	return b, nil
 }
 
@@ -124,9 +132,12 @@ func (s *Supervisor) discard(b *box) {
 	s.mu.Lock()
 	s.unlist(b)
 	linked := b.link != nil
+	b.withVolumes = true
 	s.mu.Unlock()
 	if !linked {
+		s.dropVolumes(b)
 		s.clear(b.config.ID)
+		s.noteGone(b)
 	}
 }
 
@@ -134,17 +145,23 @@ func (s *Supervisor) discard(b *box) {
 // so that a slot will do.
 func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, error) {
 	i := &c.Isolation
+	if _, err := s.home.Plan(c.Limits); err != nil {
+		return nil, nil, err
+	}
+	if c.Limits.CgroupParent != "" && !s.home.Exists() {
+		return nil, nil, s.home.NoGroup("use --cgroup-parent " + c.Limits.CgroupParent)
+	}
 	caps, err := capabilities(i)
 	if err != nil {
 		return nil, nil, err
 	}
 	mayMount := caps&(1<<capSysAdmin) != 0
 	p := s.usualPrepare(c.ID)
-	special := i.Privileged || mayMount || c.Image == api.HostImage
+	special := i.Privileged || mayMount || c.Image == api.HostImage || c.Limits.CgroupParent != ""
 	for _, n := range []struct {
 		value string
 		flag  uint64
-	}{{i.Network, unix.CLONE_NEWNET}, {i.PID, unix.CLONE_NEWPID}, {i.IPC, unix.CLONE_NEWIPC}, {i.UTS, unix.CLONE_NEWUTS}} {
+	}{{i.Network, unix.CLONE_NEWNET}, {i.PID, unix.CLONE_NEWPID}, {i.IPC, unix.CLONE_NEWIPC}, {i.UTS, unix.CLONE_NEWUTS}, {c.Limits.Cgroupns, unix.CLONE_NEWCGROUP}} {
 		if n.value == "host" {
 			p.Namespaces.New &^= n.flag
 			special = true
@@ -178,6 +195,9 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 	}
 	if mayMount {
 		p.Stage = s.rootAndMounts(c)
+		if err := stageable(p.Stage); err != nil {
+			return nil, nil, err
+		}
 	}
 	return p, files, nil
 }
@@ -247,7 +267,7 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 		return err
 	}
 	if l == nil {
-		if l, err = s.startMonitor(prepare, join...); err != nil {
+		if l, err = s.startMonitor(prepare, b.config.Limits.CgroupParent, join...); err != nil {
 			return err
 		}
 	}
@@ -256,7 +276,10 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 	s.mu.Lock()
 	l.box, b.link = b, l
 	s.mu.Unlock()
-	err = s.connect(b, l)
+	err = s.limit(&b.config, l)
+	if err == nil {
+		err = s.connect(b, l)
+	}
 	if err == nil {
 		err = s.writeOwnFiles(b)
 	}
@@ -268,6 +291,9 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 	var send []*os.File
 	if conn != nil {
 		start.Client = true
+		if !detach {
+			s.noteBox(b, "attach")
+		}
 		send = append(send, conn.File())
 	}
 	if err := l.conn.Send(monitor.KindStart, start, append(send, files...)...); err != nil {
@@ -322,12 +348,12 @@ func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
 	return &pid1.Program{
 		Args: c.Process.Args(), Env: c.Process.Env, WorkDir: c.Process.WorkDir, User: user,
 		Rlimits: c.Process.Rlimits, Caps: caps, NoNewPrivs: c.Isolation.NoNewPrivileges, Seccomp: filter,
-		TTY: c.Process.TTY, Init: c.Process.Init,
+		TTY: c.Process.TTY, Init: c.Process.Init, OOMScoreAdj: c.Limits.OOMScoreAdj,
 	}, nil
 }
 
 func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
-	spec := &pid1.Spec{Hostname: c.Hostname, Mounts: append([]api.Mount(nil), c.Mounts...)}
+	spec := &pid1.Spec{Hostname: c.Hostname, ShmSize: c.Limits.ShmSize, Mounts: s.hostMounts(c)}
 	spec.Root.ReadOnly = c.Isolation.ReadOnly
 	spec.Mounts = append(spec.Mounts, s.ownMounts(c)...)
 	if c.Image == api.HostImage {

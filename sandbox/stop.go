@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,16 +27,34 @@ func (s *Supervisor) kill(ctx context.Context, name, signal string) error {
 	if err != nil {
 		return err
 	}
-	if l == nil {
+	s.mu.Lock()
+	withdrawn := false
+	if endsPrograms(sig, b.config.Lifecycle.StopSignal) {
+		withdrawn = s.byHand(b)
+	}
+	s.mu.Unlock()
+	s.saveRevival(b)
+	switch {
+	case withdrawn:
+		s.noteBox(b, "kill", "signal", strconv.Itoa(int(sig)))
+		return nil
+	case l == nil:
 		return api.Errorf("kill", name, "the sandbox is not running").WithCode(1)
 	}
-	return s.signal(l, b, sig)
+	return s.sendSignal(l, b, sig)
 }
 
 // signal goes by way of the monitor. Should that one not answer any more, the
 // kernel still has the program's pidfd. That the program has ended is no error.
 func (s *Supervisor) signal(l *link, b *box, sig unix.Signal) error {
 	err := s.tell(l, b, monitor.KindSignal, api.Signal{Num: int(sig)})
+	if sig == unix.SIGKILL {
+		if err := s.killGroup(l, b); err != nil {
+			s.Log.Warn("kill", "id", shortID(b.config.ID), "error", err)
+		}
+	} else {
+		s.thaw(b, l)
+	}
 	if err == nil || errors.Is(err, errOver) {
 		return nil
 	}
@@ -80,10 +99,15 @@ func (s *Supervisor) stop(ctx context.Context, name string, r *api.Stop, restart
 		return err
 	}
 	b.keep = b.keep || restarting
+	withdrawn := s.byHand(b)
 	l, ended, gone := b.link, b.ended, b.gone
 	word, patience := b.config.Lifecycle.StopSignal, b.config.Lifecycle.StopTimeout
 	s.mu.Unlock()
+	s.saveRevival(b)
 	if l == nil {
+		if withdrawn {
+			s.noteBox(b, "stop")
+		}
 		return nil
 	}
 	if r.Signal != "" {
@@ -96,11 +120,11 @@ func (s *Supervisor) stop(ctx context.Context, name string, r *api.Stop, restart
 	if r.Timeout != nil {
 		patience = r.Timeout
 	}
-	if err := s.signal(l, b, sig); err != nil {
+	if err := s.sendSignal(l, b, sig); err != nil {
 		return err
 	}
 	if !await(ctx, ended, timeout(patience)) {
-		if err := s.signal(l, b, unix.SIGKILL); err != nil {
+		if err := s.sendSignal(l, b, unix.SIGKILL); err != nil {
 			return err
 		}
 		if !await(ctx, ended, nil) {
@@ -110,7 +134,24 @@ func (s *Supervisor) stop(ctx context.Context, name string, r *api.Stop, restart
 	if !await(ctx, gone, nil) {
 		return ctx.Err()
 	}
+	s.noteBox(b, "stop")
 	return nil
+}
+
+// sendSignal is signal at the user's wish, of which there is a record.
+func (s *Supervisor) sendSignal(l *link, b *box, sig unix.Signal) error {
+	s.mu.Lock()
+	if b.live() {
+		s.note(&b.config, "kill", "signal", strconv.Itoa(int(sig)))
+	}
+	s.mu.Unlock()
+	return s.signal(l, b, sig)
+}
+
+// endsPrograms says whether a user who sends the signal wants the program to end.
+func endsPrograms(sig unix.Signal, stopSignal string) bool {
+	stop, err := parseSignal(stopSignal, unix.SIGTERM)
+	return err == nil && sig == stop || sig == unix.SIGKILL || sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGQUIT
 }
 
 // timeout is nil for ever.
@@ -144,32 +185,61 @@ func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop) erro
 	if err := s.stop(ctx, name, r, true); err != nil {
 		return err
 	}
-	return s.startAgain(name, nil, api.Stdio{}, nil)
+	if err := s.startAgain(name, nil, api.Stdio{}, nil); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, err := s.find(name); err == nil {
+		s.note(&b.config, "restart")
+	}
+	return nil
 }
 
 // startAgain starts a sandbox that was created, or has ended.
 func (s *Supervisor) startAgain(name string, conn *api.Conn, stdio api.Stdio, c *conversation) error {
 	s.mu.Lock()
 	b, err := s.find(name)
-	var link *link
-	var gone chan struct{}
-	if err == nil {
-		link, gone = b.link, b.gone
-	}
-	running := err == nil && b.running()
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if running {
-		if conn != nil {
-			return api.Errorf("start", name, "it is running already").WithHint("use sbx attach")
+	if s.awaitEither(b) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := b.notPaused("start", name); err != nil || conn == nil {
+			return err
 		}
-		return nil
+		return api.Errorf("start", name, "it is running already").WithHint("use sbx attach")
 	}
-	if link != nil {
-		<-gone // it is just ending, and its mounts with it
+	s.startedByHand(b)
+	var files []*os.File
+	if c != nil {
+		files = c.packet.Files
 	}
+	return s.startOnce(b, nil, conn, stdio, files)
+}
+
+// awaitEither waits until a sandbox neither begins nor ends, with its mounts, and
+// says whether it runs.
+func (s *Supervisor) awaitEither(b *box) (running bool) {
+	for {
+		s.mu.Lock()
+		linked, running, next := b.link != nil, b.running(), b.gone
+		if b.live() {
+			next = b.begun
+		}
+		s.mu.Unlock()
+		if running || !linked {
+			return running
+		}
+		<-next
+	}
+}
+
+// startOnce starts a sandbox that does not run; a is the restart that this is, nil
+// if the user wants it.
+func (s *Supervisor) startOnce(b *box, a *again, conn *api.Conn, stdio api.Stdio, files []*os.File) error {
 	prepare, join, err := s.prepareFor(&b.config)
 	if err != nil {
 		return err
@@ -177,13 +247,14 @@ func (s *Supervisor) startAgain(name string, conn *api.Conn, stdio api.Stdio, c 
 	if prepare == nil {
 		prepare = s.usualPrepare(b.config.ID)
 	}
-	if err := s.renew(b); err != nil {
+	s.awaitCopies(b)
+	if err := s.readyAgain(b); err != nil {
 		return err
 	}
-	var files []*os.File
-	if c != nil {
-		files = c.packet.Files
+	if err := s.renew(b, a); err != nil {
+		return err
 	}
+	defer s.started(b)
 	if err := s.launch(b, nil, prepare, join, conn, stdio, files, false); err != nil {
 		return err
 	}
@@ -194,7 +265,7 @@ func (s *Supervisor) startAgain(name string, conn *api.Conn, stdio api.Stdio, c 
 }
 
 // renew makes a sandbox that has ended look like one that was not started yet.
-func (s *Supervisor) renew(b *box) error {
+func (s *Supervisor) renew(b *box, a *again) error {
 	// A volatile overlay marks its work directory so that it is not mounted again:
 	// what a crash could have lost does not matter for a sandbox with --rm.
 	// Documentation/filesystems/overlayfs.rst, "Volatile mount".
@@ -208,6 +279,12 @@ func (s *Supervisor) renew(b *box) error {
 	}
 	if b.link != nil {
 		return api.Errorf("start", b.config.Name, "somebody else is starting it")
+	}
+	if b.again != a {
+		return errWithdrawn
+	}
+	if !b.setStarting() {
+		return api.Errorf("start", b.config.Name, "somebody else is starting it, or copies files into it")
 	}
 	b.begun, b.ended, b.gone = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	b.fault = nil
@@ -227,26 +304,36 @@ func (s *Supervisor) awaitStart(b *box) error {
 	return nil
 }
 
-// remove deletes a sandbox and everything in it.
-func (s *Supervisor) remove(name string, force bool) error {
+// remove deletes a sandbox and everything in it, with volumes its anonymous volumes
+// too.
+func (s *Supervisor) remove(name string, force, volumes bool) error {
 	s.mu.Lock()
 	b, err := s.find(name)
 	if err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	if b.running() && !force {
+	if state := b.view().Status.State; (b.running() || b.again != nil) && !force {
 		s.mu.Unlock()
-		return api.Errorf("remove", name, "the sandbox is running").WithHint("stop it first, or use rm -f").WithCode(1)
+		return api.Errorf("remove", name, "the sandbox is %s", state).WithHint("stop it first, or use rm -f").WithCode(1)
+	}
+	if len(b.holds.all) > 0 && !force {
+		s.mu.Unlock()
+		return api.Errorf("remove", name, "files of it are being copied").WithHint("wait for that, or use rm -f").WithCode(1)
 	}
 	l, gone := b.link, b.gone
+	b.withdraw()
+	b.withVolumes = volumes
 	s.unlist(b)
 	s.mu.Unlock()
+	s.endCopies(b, errRemoved)
 	if l == nil {
+		s.dropVolumes(b)
 		s.clear(b.config.ID)
+		s.noteGone(b)
 		return nil
 	}
-	if err := s.signal(l, b, unix.SIGKILL); err != nil {
+	if err := s.sendSignal(l, b, unix.SIGKILL); err != nil {
 		return err
 	}
 	<-gone // clears the directory: the sandbox is unlisted

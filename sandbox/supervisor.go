@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/cgroup"
 	"sbx/image"
 	"sbx/internal/dirs"
 	"sbx/internal/sys"
@@ -40,6 +41,11 @@ type Supervisor struct {
 	slots      slots
 	filters    filters
 	nets       networks
+	vols       volumes
+	journal    *journal
+	reviving   chan struct{}   // places of restarts that are being made
+	home       cgroup.Home     // cgroup that those of the sandboxes are made in
+	watch      *cgroup.Watch   // of those with a limit of memory; nil: there are none yet
 	ctx        context.Context // ends with the supervisor
 
 	storeLock sync.Mutex
@@ -62,6 +68,8 @@ func Serve(ctx context.Context, o Options) error {
 	s := &Supervisor{
 		Options: o, boxes: map[string]*box{}, names: map[string]*box{},
 		points: filepath.Join(o.Dirs.Data, "points"), last: time.Now(),
+		journal:  newJournal(filepath.Join(o.Dirs.Data, journalName), o.Log),
+		reviving: make(chan struct{}, mostRevived),
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,6 +80,8 @@ func Serve(ctx context.Context, o Options) error {
 	defer s.close()
 	s.quit, s.deaf = cancel, make(chan struct{})
 	go s.watchIdle(ctx, cancel)
+	go s.journal.keep(ctx.Done())
+	s.armAll()
 	err := s.accept(ctx)
 	close(s.deaf)
 	s.resets.Wait()
@@ -104,6 +114,7 @@ func (s *Supervisor) open() error {
 		return err
 	}
 	s.setgroups = string(deny) != "deny\n"
+	s.openHome()
 	if s.events, err = newEvents(s); err != nil {
 		return err
 	}
@@ -113,6 +124,8 @@ func (s *Supervisor) open() error {
 func (s *Supervisor) close() {
 	s.endSlots()
 	s.closeNetwork()
+	s.closeWatch()
+	s.journal.flush()
 	s.storeLock.Lock()
 	defer s.storeLock.Unlock()
 	if s.store == nil {
@@ -219,7 +232,7 @@ func (s *Supervisor) idle() bool {
 		return false
 	}
 	for _, b := range s.boxes {
-		if b.link != nil {
+		if b.link != nil || b.again != nil {
 			return false
 		}
 	}

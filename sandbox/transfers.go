@@ -31,6 +31,7 @@ func (c *conversation) pull(r *api.Pull) error {
 	for _, name := range r.Names {
 		got, err := transfer.Pull(ctx, o, name, transfer.PullOptions{Platform: r.Platform, Policy: r.Policy, AllTags: r.AllTags})
 		if err == nil {
+			c.s.notePulled(&got)
 			err = c.out(pulled(got, r.Quiet))
 		}
 		if err == nil {
@@ -89,6 +90,7 @@ func (c *conversation) load(r *api.Load) error {
 	}
 	var b strings.Builder
 	for _, one := range list {
+		c.s.noteImage("load", one.Image.ID, one.Image.ID)
 		for _, name := range one.Names {
 			b.WriteString("Loaded image: " + view.Familiar(name) + "\n")
 		}
@@ -135,6 +137,7 @@ func (c *conversation) push(r *api.Push) error {
 	if err != nil {
 		return err
 	}
+	c.s.noteImage("push", "", r.Name)
 	to := r.To
 	if to == "" {
 		to = r.Name
@@ -165,6 +168,9 @@ func (c *conversation) save(r *api.Save) error {
 	}
 	if err := transfer.Save(c.gone(), o, f, *r); err != nil {
 		return err
+	}
+	for _, name := range r.Names {
+		c.s.noteImage("save", "", name)
 	}
 	return c.done("")
 }

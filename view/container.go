@@ -1,5 +1,11 @@
 package view
 
+import (
+	"time"
+
+	"sbx/api"
+)
+
 // container is the object that docker inspect prints for a container, with the
 // names and the order of Docker's API. Fields of facilities that sbx does not
 // have are left out, so that a template which asks for them is told so.
@@ -48,6 +54,7 @@ type state struct {
 	Error      string
 	StartedAt  string
 	FinishedAt string
+	Health     *api.HealthState `json:",omitempty"`
 }
 
 type hostConfig struct {
@@ -60,19 +67,51 @@ type hostConfig struct {
 	AutoRemove      bool
 	CapAdd          []string
 	CapDrop         []string
+	CgroupnsMode    string
 	Dns             []string
 	DnsOptions      []string
 	DnsSearch       []string
 	ExtraHosts      []string
 	IpcMode         string
+	OomScoreAdj     int
 	PidMode         string
 	Privileged      bool
 	ReadonlyRootfs  bool
 	SecurityOpt     []string
 	Tmpfs           map[string]string `json:",omitempty"`
+	VolumesFrom     []string
 	UTSMode         string
-	Init            *bool `json:",omitempty"`
-	Ulimits         []ulimit
+	UsernsMode      string
+	ShmSize         int64
+	resources
+	Init    *bool `json:",omitempty"`
+	Ulimits []ulimit
+}
+
+// resources are limits under the names of Docker's API; 0 or null is none.
+type resources struct {
+	CpuShares            int64
+	Memory               int64
+	NanoCpus             int64
+	CgroupParent         string
+	BlkioWeight          int64
+	BlkioDeviceReadBps   []throttle
+	BlkioDeviceWriteBps  []throttle
+	BlkioDeviceReadIOps  []throttle
+	BlkioDeviceWriteIOps []throttle
+	CpuPeriod            int64
+	CpuQuota             int64
+	CpusetCpus           string
+	CpusetMems           string
+	MemoryReservation    int64
+	MemorySwap           int64
+	PidsLimit            *int64
+}
+
+// throttle is a rate for one device.
+type throttle struct {
+	Path string
+	Rate uint64
 }
 
 type logConfig struct {
@@ -98,8 +137,10 @@ type graphDriver struct {
 
 type mountPoint struct {
 	Type        string
+	Name        string `json:",omitempty"` // of a volume
 	Source      string
 	Destination string
+	Driver      string `json:",omitempty"`
 	Mode        string
 	RW          bool
 	Propagation string
@@ -123,6 +164,17 @@ type config struct {
 	WorkingDir   string
 	Entrypoint   []string
 	Labels       map[string]string
-	StopSignal   string `json:",omitempty"`
-	StopTimeout  *int   `json:",omitempty"`
+	StopSignal   string       `json:",omitempty"`
+	StopTimeout  *int         `json:",omitempty"`
+	Healthcheck  *healthcheck `json:",omitempty"`
+}
+
+// healthcheck has times in nanoseconds, as Docker's API.
+type healthcheck struct {
+	Test          []string
+	Interval      time.Duration `json:",omitempty"`
+	Timeout       time.Duration `json:",omitempty"`
+	StartPeriod   time.Duration `json:",omitempty"`
+	StartInterval time.Duration `json:",omitempty"`
+	Retries       int           `json:",omitempty"`
 }

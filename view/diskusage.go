@@ -17,6 +17,14 @@ type DiskFacts struct {
 	Layers    int64 // all layers of all images, each once
 	Active    int64 // the part of Layers that images with a sandbox have
 	Sandboxes []SandboxDisk
+	Volumes   []VolumeDisk
+}
+
+// VolumeDisk is a volume and what it takes.
+type VolumeDisk struct {
+	Volume
+	Disk      int64
+	Sandboxes int // that have it
 }
 
 // ImageDisk is an image and what it takes.
@@ -34,15 +42,15 @@ type SandboxDisk struct {
 }
 
 const (
-	dfUsual        = `{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}`
-	dfImages       = `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}`
-	dfSandboxes    = `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}`
-	dfVolumesTitle = "VOLUME NAME   LINKS     SIZE\n"
-	dfCacheTitle   = "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n"
+	dfUsual      = `{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}`
+	dfImages     = `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}`
+	dfSandboxes  = `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}`
+	dfVolumes    = `{{.Name}}\t{{.Links}}\t{{.Size}}`
+	dfCacheTitle = "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n"
 )
 
-// DiskUsage is docker system df. Volumes and the build cache are among the rows
-// because scripts count on them; there are none.
+// DiskUsage is docker system df. The build cache is among the rows because scripts
+// count on it; there is none.
 //
 // The error is an *api.Error and names the placeholder at fault.
 func DiskUsage(f DiskFacts, req api.DiskUsage, now time.Time) (string, error) {
@@ -55,7 +63,7 @@ func DiskUsage(f DiskFacts, req api.DiskUsage, now time.Time) (string, error) {
 	}
 	return s.render([]any{
 		f.images(), f.sandboxes(),
-		&dfRow{kind: "Local Volumes", percent: true}, &dfRow{kind: "Build Cache"},
+		f.volumes(), &dfRow{kind: "Build Cache"},
 	}, req.Format, false)
 }
 
@@ -102,10 +110,23 @@ func (f DiskFacts) sandboxes() *dfRow {
 	row := &dfRow{kind: "Containers", total: len(f.Sandboxes), percent: true}
 	for _, box := range f.Sandboxes {
 		row.size += box.Disk
-		if box.Status.State == api.Running {
+		if box.Status.Alive() {
 			row.active++
 		} else {
 			row.reclaimable += box.Disk
+		}
+	}
+	return row
+}
+
+func (f DiskFacts) volumes() *dfRow {
+	row := &dfRow{kind: "Local Volumes", total: len(f.Volumes), percent: true}
+	for _, v := range f.Volumes {
+		row.size += v.Disk
+		if v.Sandboxes > 0 {
+			row.active++
+		} else {
+			row.reclaimable += v.Disk
 		}
 	}
 	return row
@@ -125,7 +146,7 @@ func (r dfBoxRow) MarshalJSON() ([]byte, error) { return r.marshal(r.Size()) }
 // diskVerbose is system df -v: a table of each kind. A template is executed on all
 // of them at once: {{range .Images}}.
 func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
-	var images, sandboxes []any
+	var images, sandboxes, volumes []any
 	for _, img := range f.Images {
 		for _, ref := range imageRefs(img.Names, img.Digests, false) {
 			images = append(images, &imageRow{
@@ -138,9 +159,13 @@ func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
 		box := &f.Sandboxes[i]
 		sandboxes = append(sandboxes, dfBoxRow{row: &row{box: &box.Sandbox, trunc: true, now: now}, disk: box.Disk})
 	}
+	for i := range f.Volumes {
+		v := &f.Volumes[i]
+		volumes = append(volumes, &volumeRow{v: &v.Volume, measured: true, disk: v.Disk, links: v.Sandboxes})
+	}
 	if format != "" && format != "table" {
 		return renderOne(map[string][]any{
-			"Images": orEmpty(images), "Containers": orEmpty(sandboxes), "Volumes": {}, "BuildCache": {},
+			"Images": orEmpty(images), "Containers": orEmpty(sandboxes), "Volumes": orEmpty(volumes), "BuildCache": {},
 		}, strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format))
 	}
 	first, err := sheet{titles: imageTitles(), usual: dfImages}.render(images, "", false)
@@ -151,8 +176,12 @@ func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	third, err := sheet{titles: volumeTitles(), usual: dfVolumes}.render(volumes, "", false)
+	if err != nil {
+		return "", err
+	}
 	return "Images space usage:\n\n" + first + "\nContainers space usage:\n\n" + second +
-		"\nLocal Volumes space usage:\n\n" + dfVolumesTitle + "\nBuild cache usage: 0B\n\n" + dfCacheTitle, nil
+		"\nLocal Volumes space usage:\n\n" + third + "\nBuild cache usage: 0B\n\n" + dfCacheTitle, nil
 }
 
 func orEmpty(list []any) []any {

@@ -19,6 +19,8 @@ type filter struct {
 	exits         []int
 	ancestors     []string
 	networks      []string
+	volumes       []string
+	healths       []string
 	published     []portRange // ports of the host
 	exposed       []portRange // ports of the sandbox
 	before, since []*api.Sandbox
@@ -35,7 +37,7 @@ func choose(all []api.Sandbox, req api.List) ([]*api.Sandbox, error) {
 	var out []*api.Sandbox
 	for i := range all {
 		box := &all[i]
-		if (stopped || box.Status.State == api.Running) && f.match(box) {
+		if (stopped || box.Status.Alive() || box.Status.State == api.Restarting) && f.match(box) {
 			out = append(out, box)
 		}
 	}
@@ -101,11 +103,18 @@ func (f *filter) add(key, value string, all []api.Sandbox) error {
 		f.published, err = addPorts(f.published, key, value)
 	case "expose":
 		f.exposed, err = addPorts(f.exposed, key, value)
-	case "volume", "health", "is-task", "isolation":
+	case "health":
+		if words := []string{api.HealthNone, api.Starting, api.Healthy, api.Unhealthy}; !slices.Contains(words, value) {
+			return filterError("health="+value, "a health is one of "+strings.Join(words, ", "))
+		}
+		f.healths = append(f.healths, value)
+	case "volume":
+		f.volumes = append(f.volumes, value)
+	case "is-task", "isolation":
 		return filterError(key+"="+value, "sbx has no such filter yet")
 	default:
 		return filterError(key+"="+value, "no such filter").
-			WithHint("filters are ancestor, before, exited, expose, id, label, name, network, publish, since, status")
+			WithHint("filters are ancestor, before, exited, expose, health, id, label, name, network, publish, since, status, volume")
 	}
 	return err
 }
@@ -113,7 +122,7 @@ func (f *filter) add(key, value string, all []api.Sandbox) error {
 // dockerStates are the words that Docker takes as a status. Several never apply
 // here, but a script that asks for them is right.
 func dockerStates() []string {
-	return []string{api.Created, "restarting", api.Running, "removing", "paused", api.Exited, "dead"}
+	return []string{api.Created, api.Restarting, api.Running, "removing", api.Paused, api.Exited, "dead"}
 }
 
 func addPattern(list []*regexp.Regexp, key, value string) ([]*regexp.Regexp, error) {
@@ -155,12 +164,22 @@ func (f *filter) match(box *api.Sandbox) bool {
 	return anyOf(f.names, func(re *regexp.Regexp) bool { return re.MatchString(name) || re.MatchString("/"+name) }) &&
 		anyOf(f.ids, func(re *regexp.Regexp) bool { return re.MatchString(box.Config.ID) }) &&
 		anyOf(f.states, func(s string) bool { return s == box.Status.State }) &&
+		anyOf(f.healths, func(h string) bool { return h == healthOf(box) }) &&
 		anyOf(f.exits, func(code int) bool { return exitedWith(box.Status, code) }) &&
 		anyOf(f.ancestors, func(image string) bool { return madeFrom(&box.Config, image) }) &&
 		anyOf(f.networks, func(n string) bool { return onNetwork(box, n) }) &&
+		anyOf(f.volumes, func(word string) bool { return hasVolume(box, word) }) &&
 		anyOf(f.published, func(r portRange) bool { return r.published(box) }) &&
 		anyOf(f.exposed, func(r portRange) bool { return r.exposed(box) }) &&
 		f.matchLabels(box.Config.Labels) && f.matchAge(box)
+}
+
+// healthOf is what the checks of a sandbox have found, or that it has none.
+func healthOf(box *api.Sandbox) string {
+	if box.Health == nil {
+		return api.HealthNone
+	}
+	return box.Health.Status
 }
 
 // anyOf is true without alternatives.

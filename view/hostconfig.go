@@ -14,6 +14,9 @@ const (
 	mountTmpfs = "tmpfs"
 )
 
+// usualShm is the size of /dev/shm that a sandbox has if nothing is said.
+const usualShm = 64 << 20
+
 func newHostConfig(s api.Spec) hostConfig {
 	out := hostConfig{
 		LogConfig:       logConfig{Type: "k8s-file", Config: s.Lifecycle.LogOpts},
@@ -24,28 +27,38 @@ func newHostConfig(s api.Spec) hostConfig {
 		DnsOptions:      s.Net.DNSOptions,
 		DnsSearch:       s.Net.DNSSearch,
 		ExtraHosts:      s.Net.AddHosts,
-		RestartPolicy:   restartPolicy{Name: "no"},
+		RestartPolicy:   restartPolicy{Name: cmp.Or(s.Lifecycle.Restart.Name, api.RestartNo), MaximumRetryCount: s.Lifecycle.Restart.Max},
 		AutoRemove:      s.Lifecycle.AutoRemove,
 		CapAdd:          s.Isolation.CapAdd,
 		CapDrop:         s.Isolation.CapDrop,
+		CgroupnsMode:    cmp.Or(s.Limits.Cgroupns, "private"),
 		IpcMode:         cmp.Or(s.Isolation.IPC, "private"),
 		PidMode:         s.Isolation.PID,
 		Privileged:      s.Isolation.Privileged,
 		ReadonlyRootfs:  s.Isolation.ReadOnly,
 		SecurityOpt:     securityOpt(s.Isolation),
+		VolumesFrom:     s.VolumesFrom,
 		UTSMode:         s.Isolation.UTS,
+		UsernsMode:      s.Isolation.Userns,
+		ShmSize:         cmp.Or(s.Limits.ShmSize, usualShm),
+		resources:       newResources(&s.Limits),
 		Ulimits:         ulimits(s.Process.Rlimits),
 	}
 	if out.LogConfig.Config == nil {
 		out.LogConfig.Config = map[string]string{}
+	}
+	if s.Limits.OOMScoreAdj != nil {
+		out.OomScoreAdj = *s.Limits.OOMScoreAdj
 	}
 	if s.Process.Init {
 		out.Init = &s.Process.Init
 	}
 	for _, m := range s.Mounts {
 		switch m.Type {
-		case mountBind:
-			out.Binds = append(out.Binds, strings.TrimSuffix(m.Source+":"+m.Target+":"+mode(m), ":"))
+		case mountBind, api.MountVolume:
+			if !m.Volume.Anonymous {
+				out.Binds = append(out.Binds, strings.TrimSuffix(m.Source+":"+m.Target+":"+mode(m), ":"))
+			}
 		case mountTmpfs:
 			if out.Tmpfs == nil {
 				out.Tmpfs = map[string]string{}
@@ -56,12 +69,46 @@ func newHostConfig(s api.Spec) hostConfig {
 	return out
 }
 
+// newResources says what Docker would: without a limit of swap it is that of
+// memory once more.
+func newResources(l *api.Limits) resources {
+	out := resources{
+		CpuShares: l.CPUShares, Memory: l.Memory, NanoCpus: l.NanoCPUs, CgroupParent: l.CgroupParent, BlkioWeight: l.BlkioWeight,
+		BlkioDeviceReadBps: newThrottles(l.DeviceReadBps), BlkioDeviceWriteBps: newThrottles(l.DeviceWriteBps),
+		BlkioDeviceReadIOps: newThrottles(l.DeviceReadIOps), BlkioDeviceWriteIOps: newThrottles(l.DeviceWriteIOps),
+		CpuPeriod: l.CPUPeriod, CpuQuota: l.CPUQuota, CpusetCpus: l.CpusetCPUs, CpusetMems: l.CpusetMems,
+		MemoryReservation: l.MemoryReservation, MemorySwap: l.MemorySwap,
+	}
+	if l.MemorySwap == 0 && l.Memory > 0 {
+		out.MemorySwap = 2 * l.Memory
+	}
+	if l.PidsLimit != 0 {
+		out.PidsLimit = &l.PidsLimit
+	}
+	return out
+}
+
+func newThrottles(list []api.Throttle) []throttle {
+	var out []throttle
+	for _, t := range list {
+		out = append(out, throttle(t))
+	}
+	return out
+}
+
 // mode is the third part of a -v flag.
 func mode(m api.Mount) string {
+	var words []string
 	if m.ReadOnly {
-		return "ro"
+		words = append(words, "ro")
 	}
-	return ""
+	if m.Options != "" {
+		words = append(words, m.Options)
+	}
+	if m.Volume.NoCopy {
+		words = append(words, "nocopy")
+	}
+	return strings.Join(words, ",")
 }
 
 func tmpfsOptions(m api.Mount) string {
@@ -100,23 +147,4 @@ func signed(n uint64) int64 {
 		return -1
 	}
 	return int64(n)
-}
-
-// mountPoints are the binds. Like Docker's, a tmpfs is in HostConfig.Tmpfs.
-func mountPoints(mounts []api.Mount) []mountPoint {
-	out := []mountPoint{}
-	for _, m := range mounts {
-		if m.Type != mountBind {
-			continue
-		}
-		out = append(out, mountPoint{
-			Type:        mountBind,
-			Source:      m.Source,
-			Destination: m.Target,
-			Mode:        mode(m),
-			RW:          !m.ReadOnly,
-			Propagation: "rprivate",
-		})
-	}
-	return out
 }

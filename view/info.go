@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -12,7 +13,8 @@ type InfoFacts struct {
 	Version         string // of the supervisor
 	Images          int
 	Sandboxes       int // all of them
-	Running         int
+	Running         int // but for the paused
+	Paused          int
 	Stopped         int    // exited or never started
 	StorageRoot     string // layers and images
 	RunRoot         string // sockets and locks
@@ -25,6 +27,8 @@ type InfoFacts struct {
 	UserNamespace   []string // ranges, one "inside outside length" each
 	Network         string   // driver of the way out: "pasta"
 	CgroupVersion   string   // "2"
+	CgroupDriver    string   // where the sandboxes' cgroups come from: "systemd"
+	Controllers     []string // that sandboxes can be limited with: "memory"
 	SecurityOptions []string // as Docker: "name=seccomp,profile=builtin"
 	Name            string   // of the host
 	SupervisorPID   int
@@ -40,7 +44,16 @@ type info struct {
 	ContainersStopped int
 	Images            int
 	Driver            string
+	CgroupDriver      string
 	CgroupVersion     string
+	CgroupControllers []string
+	MemoryLimit       bool
+	SwapLimit         bool
+	CpuCfsPeriod      bool
+	CpuCfsQuota       bool
+	CPUShares         bool
+	CPUSet            bool
+	PidsLimit         bool
 	KernelVersion     string
 	OperatingSystem   string
 	OSType            string
@@ -62,13 +75,24 @@ type info struct {
 // Info is docker info: text, JSON for the format "json", or a Go template with
 // the names that Docker has: {{.ServerVersion}}, {{.Driver}}, {{.MemTotal}}.
 func Info(facts InfoFacts, format string) (string, error) {
+	has := func(controller string) bool { return slices.Contains(facts.Controllers, controller) }
 	data := info{
 		Containers:        facts.Sandboxes,
 		ContainersRunning: facts.Running,
+		ContainersPaused:  facts.Paused,
 		ContainersStopped: facts.Stopped,
 		Images:            facts.Images,
 		Driver:            facts.Driver,
+		CgroupDriver:      facts.CgroupDriver,
 		CgroupVersion:     facts.CgroupVersion,
+		CgroupControllers: facts.Controllers,
+		MemoryLimit:       has("memory"),
+		SwapLimit:         has("memory"),
+		CpuCfsPeriod:      has("cpu"),
+		CpuCfsQuota:       has("cpu"),
+		CPUShares:         has("cpu"),
+		CPUSet:            has("cpuset"),
+		PidsLimit:         has("pids"),
 		KernelVersion:     facts.Kernel,
 		OperatingSystem:   facts.OS,
 		OSType:            "linux",
@@ -105,7 +129,9 @@ func (i info) text() string {
 	line(0, "Images", i.Images)
 	line(0, "Server Version", i.ServerVersion)
 	line(0, "Storage Driver", i.Driver)
+	line(0, "Cgroup Driver", i.CgroupDriver)
 	line(0, "Cgroup Version", i.CgroupVersion)
+	line(0, "Cgroup Controllers", strings.Join(i.CgroupControllers, " "))
 	line(0, "Network Driver", i.NetworkDriver)
 	line(0, "Security Options", "")
 	for _, option := range i.SecurityOptions {

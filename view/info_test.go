@@ -7,9 +7,10 @@ import (
 
 func TestInfo(t *testing.T) {
 	facts := InfoFacts{
-		Version: "1.2", Images: 2, Sandboxes: 5, Running: 1, Stopped: 4, StorageRoot: "/data/storage", RunRoot: "/run/user/1000/sbx",
+		Version: "1.2", Images: 2, Sandboxes: 6, Running: 1, Paused: 1, Stopped: 4, StorageRoot: "/data/storage", RunRoot: "/run/user/1000/sbx",
 		Driver: "overlay", Kernel: "6.12", OS: "Debian GNU/Linux 13 (trixie)", Arch: "x86_64", CPUs: 8, Memory: 16 << 30,
 		UserNamespace: []string{"0 1000 1", "1 100000 65536"}, Network: "pasta", CgroupVersion: "2",
+		CgroupDriver: "systemd", Controllers: []string{"cpu", "memory", "pids"},
 		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"}, Name: "box", SupervisorPID: 77, WarmSlots: 2,
 		Warnings: []string{"no way out for networks: install the package passt"},
 	}
@@ -19,9 +20,10 @@ func TestInfo(t *testing.T) {
 	}
 	golden(t, "info.golden", text)
 	for format, want := range map[string]string{
-		"{{.ServerVersion}} {{.Driver}} {{.MemTotal}} {{.NCPU}}": "1.2 overlay 17179869184 8\n",
-		"{{range .SecurityOptions}}{{println .}}{{end}}":         "name=seccomp,profile=builtin\nname=rootless\n\n",
-		"{{json .UserNamespace}}":                                `["0 1000 1","1 100000 65536"]` + "\n",
+		"{{.ServerVersion}} {{.Driver}} {{.MemTotal}} {{.NCPU}}":                         "1.2 overlay 17179869184 8\n",
+		"{{range .SecurityOptions}}{{println .}}{{end}}":                                 "name=seccomp,profile=builtin\nname=rootless\n\n",
+		"{{.CgroupDriver}} {{.MemoryLimit}} {{.CpuCfsQuota}} {{.CPUSet}} {{.PidsLimit}}": "systemd true true false true\n",
+		"{{json .UserNamespace}}":                                                        `["0 1000 1","1 100000 65536"]` + "\n",
 	} {
 		if got, err := Info(facts, format); got != want || err != nil {
 			t.Errorf("%s: %q, %v; want %q", format, got, err, want)

@@ -70,15 +70,17 @@ func newContainer(box api.Sandbox) container {
 		Created:         stamp(cfg.Created),
 		Args:            []string{},
 		State:           newState(st),
+		RestartCount:    box.RestartCount,
 		Name:            "/" + cfg.Name,
 		Driver:          "overlay",
 		Platform:        "linux",
 		HostConfig:      newHostConfig(cfg.Spec),
 		GraphDriver:     graphDriver{Name: "overlay"},
-		Mounts:          mountPoints(cfg.Mounts),
+		Mounts:          mountPoints(&box),
 		Config:          newConfig(cfg, st),
 		NetworkSettings: newNetworkSettings(&box),
 	}
+	c.State.Health = box.Health
 	if len(args) > 0 {
 		c.Path, c.Args = args[0], args[1:]
 	}
@@ -96,15 +98,21 @@ func newContainer(box api.Sandbox) container {
 }
 
 func newState(s api.Status) state {
-	running := s.State == api.Running
+	running := s.Alive()
 	out := state{
 		Status:     s.State,
 		Running:    running,
+		Paused:     s.State == api.Paused,
+		Restarting: s.State == api.Restarting,
+		OOMKilled:  s.OOMKilled,
 		ExitCode:   s.ExitCode,
 		Unknown:    s.Unknown,
 		Error:      s.Error,
 		StartedAt:  stamp(s.StartedAt),
 		FinishedAt: stamp(s.FinishedAt),
+	}
+	if s.State == api.Restarting {
+		out.Running = true // as in Docker: it is about to, and cannot be removed
 	}
 	if running {
 		out.Pid = s.PID // of a sandbox that has ended it may be another's by now
@@ -135,8 +143,10 @@ func newConfig(cfg api.Config, st api.Status) config {
 		WorkingDir:   p.WorkDir,
 		Entrypoint:   p.Entrypoint,
 		Labels:       cfg.Labels,
+		Volumes:      anonymousAt(cfg.Mounts),
 		StopSignal:   cfg.Lifecycle.StopSignal,
 		StopTimeout:  cfg.Lifecycle.StopTimeout,
+		Healthcheck:  newHealthcheck(&cfg.Health),
 	}
 	if out.Env == nil {
 		out.Env = []string{}
@@ -145,6 +155,17 @@ func newConfig(cfg api.Config, st api.Status) config {
 		out.Labels = map[string]string{}
 	}
 	return out
+}
+
+// newHealthcheck is nil for a sandbox about whose health nothing was said.
+func newHealthcheck(h *api.Health) *healthcheck {
+	if len(h.Test) == 0 {
+		return nil
+	}
+	return &healthcheck{
+		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval,
+		Retries: h.Retries,
+	}
 }
 
 // hostname is the first digits of the id where none was given, and nothing where

@@ -147,16 +147,15 @@ func TestWhichStates(t *testing.T) {
 
 func TestFilterErrors(t *testing.T) {
 	for filter, want := range map[string]string{
-		"nothing":        "bad format of filter",
-		"colour=red":     "no such filter",
-		"volume=data":    "no such filter yet",
-		"health=healthy": "no such filter yet",
-		"status=happy":   "a status is one of created",
-		"exited=x":       "a number",
-		"name=(":         "missing closing )",
-		"before=nobody":  "no such sandbox",
-		"since=3b":       "more than one sandbox",
-		"since=":         "no such sandbox",
+		"nothing":       "bad format of filter",
+		"colour=red":    "no such filter",
+		"health=ill":    "a health is one of",
+		"status=happy":  "a status is one of created",
+		"exited=x":      "a number",
+		"name=(":        "missing closing )",
+		"before=nobody": "no such sandbox",
+		"since=3b":      "more than one sandbox",
+		"since=":        "no such sandbox",
 	} {
 		_, err := List(boxes(), api.List{Filters: []string{filter}}, now())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), filter) {
@@ -180,7 +179,7 @@ func TestStatus(t *testing.T) {
 		{api.Status{State: api.Exited, Unknown: true, FinishedAt: ago(time.Hour)}, "Exited (unknown) About an hour ago"},
 		{api.Status{State: api.Exited, Unknown: true}, "Exited (unknown)"},
 	} {
-		if got := statusText(c.s, now()); got != c.want {
+		if got := statusText(&api.Sandbox{Status: c.s}, now()); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.s, got, c.want)
 		}
 	}

@@ -71,7 +71,7 @@ func networkNames(box *api.Sandbox) []string {
 		return []string{mode}
 	}
 	var names []string
-	if box.Status.State == api.Running {
+	if box.Status.Alive() {
 		for _, j := range box.Networks {
 			names = append(names, j.Network)
 		}
@@ -88,7 +88,7 @@ func networkNames(box *api.Sandbox) []string {
 
 func newNetworkSettings(box *api.Sandbox) networkSettings {
 	out := networkSettings{Ports: publicPorts(box), Networks: map[string]endpoint{}}
-	if box.Status.State == api.Running && box.Status.PID != 0 {
+	if box.Status.Alive() && box.Status.PID != 0 {
 		out.SandboxKey = "/proc/" + strconv.Itoa(box.Status.PID) + "/ns/net"
 	}
 	for _, name := range networkNames(box) {

@@ -58,7 +58,7 @@ func portKey(port uint16, proto string) string { return strconv.Itoa(int(port)) 
 func publicPorts(box *api.Sandbox) map[string][]portBinding {
 	out := map[string][]portBinding{}
 	switch mode := box.Config.Isolation.Network; {
-	case box.Status.State != api.Running, mode == "host", mode == "none", strings.HasPrefix(mode, "container:"):
+	case !box.Status.Alive(), mode == "host", mode == "none", strings.HasPrefix(mode, "container:"):
 		return out
 	}
 	for _, e := range box.Config.Net.Expose {

@@ -65,7 +65,7 @@ func (r *row) RunningFor() string { return since(r.box.Config.Created, r.now) + 
 func (r *row) Ports() string { return Safe(portsColumn(r.box)) }
 
 func (r *row) State() string  { return Safe(r.box.Status.State) }
-func (r *row) Status() string { return statusText(r.box.Status, r.now) }
+func (r *row) Status() string { return statusText(r.box, r.now) }
 
 // Size is what the sandbox has written. Only a format that names it pays for it.
 func (r *row) Size() (string, error) {
@@ -84,8 +84,16 @@ func (r *row) Label(key string) string { return Safe(r.box.Config.Labels[key]) }
 
 func (r *row) Mounts() string { return Safe(r.mounts()) }
 
-// LocalVolumes is how many named volumes there are. Binds do not count.
-func (r *row) LocalVolumes() string { return "0" }
+// LocalVolumes is how many volumes there are. Binds do not count.
+func (r *row) LocalVolumes() string {
+	n := 0
+	for _, m := range r.box.Config.Mounts {
+		if m.Type == api.MountVolume {
+			n++
+		}
+	}
+	return strconv.Itoa(n)
+}
 
 func (r *row) Networks() string { return Safe(r.networks()) }
 
@@ -138,7 +146,7 @@ func (r *row) labels() string { return labelText(r.box.Config.Labels) }
 func (r *row) mounts() string {
 	var list []string
 	for _, m := range r.box.Config.Mounts {
-		if m.Type != mountBind {
+		if m.Type == mountTmpfs {
 			continue
 		}
 		source := m.Source

@@ -37,6 +37,8 @@ func wordsFor(verb string) words {
 		w.pulling, w.pushing, w.complete = "Saving", "Saving", "Saved"
 	case api.VerbExport:
 		w.pulling, w.pushing, w.complete = "Exporting", "Exporting", "Exported"
+	case api.VerbCopy:
+		w.pushing, w.complete = "Copying", "Copied"
 	}
 	return w
 }

@@ -43,6 +43,8 @@ const (
 	wantEither          // sandboxes and images
 	wantNetworks        // networks only
 	wantJoining         // a network, then a sandbox
+	wantVolumes         // volumes only
+	wantPaths           // files, and those of a sandbox
 	wantWords           // commands or shells, see complete.go
 )
 

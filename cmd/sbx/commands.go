@@ -5,36 +5,46 @@ import (
 	"strings"
 )
 
-// constructors are all commands, in the order of the overview.
+// constructors are all commands, in the order of the overview. Inlined, the list
+// would be made anew in the code of each caller.
+//
+//go:noinline
 func constructors() []func() command {
 	return []func() command{
-		newRun, newCreate, newStart, newStop, newRestart, newKill, newRemove, newRename, newWait,
-		newExec, newAttach, newLogs, newTop, newExport,
-		newList, newInspect, newPort, newInfo, newVersion,
+		newRun, newCreate, newStart, newStop, newRestart, newKill, newPause, newUnpause, newRemove, newRename, newUpdate, newWait,
+		newGenerateUnit, newGenerateQuadlet,
+		newExec, newAttach, newLogs, newEvents, newTop, newCopy, newDiff, newExport,
+		newList, newInspect, newStats, newPort, newInfo, newVersion,
 		newPull, newPush, newLogin, newLogout, newSearch,
-		newImages, newRemoveImages, newTag, newInspectImages, newHistory, newSave, newLoad, newImport,
+		newImages, newRemoveImages, newTag, newInspectImages, newHistory, newSave, newLoad, newImport, newCommit,
 		newCreateNetwork, newNetworks, newInspectNetworks, newConnect, newDisconnect, newRemoveNetworks, newPruneNetworks,
-		newDiskUsage, newPruneSandboxes, newPruneImages, newPruneAll, newReset,
+		newCreateVolume, newVolumes, newInspectVolumes, newRemoveVolumes, newPruneVolumes,
+		newDiskUsage, newPruneSandboxes, newPruneImages, newPruneAll, newReset, newEnable, newDisable,
 		newCompletion, newHelp, newComplete,
 	}
 }
 
 // groupNames are Docker's groups of commands: "container ls" is ps.
-func groupNames() []string { return []string{"container", "image", "network", "system"} }
+func groupNames() []string {
+	return []string{"container", "generate", "image", "network", "system", "volume"}
+}
 
 // members are the words that may follow the name of a group; nil if it is none.
 func members(group string) []string {
 	switch group {
 	case "container":
-		return []string{"attach", "create", "exec", "export", "inspect", "kill", "list", "logs", "ls", "port", "prune", "ps",
-			"remove", "rename", "restart", "rm", "run", "start", "stop", "top", "wait"}
+		return strings.Fields("attach commit cp create diff exec export inspect kill list logs ls pause port prune ps " +
+			"remove rename restart rm run start stats stop top unpause update wait")
 	case "image":
-		return []string{"history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push",
-			"remove", "rm", "save", "tag"}
+		return strings.Fields("history import inspect list load ls prune pull push remove rm save tag")
+	case "generate":
+		return strings.Fields("quadlet systemd")
 	case "network":
-		return []string{"connect", "create", "disconnect", "inspect", "list", "ls", "prune", "remove", "rm"}
+		return strings.Fields("connect create disconnect inspect list ls prune remove rm")
+	case "volume":
+		return strings.Fields("create inspect list ls prune remove rm")
 	case "system":
-		return []string{"df", "info", "prune", "reset"}
+		return strings.Fields("df disable enable events info prune reset")
 	}
 	return nil
 }
@@ -58,9 +68,15 @@ func ungrouped(group, word string) string {
 		return "network ls"
 	case "network remove":
 		return "network rm"
-	case "network connect", "network create", "network disconnect", "network inspect", "network ls", "network prune", "network rm":
+	case "volume list":
+		return "volume ls"
+	case "volume remove":
+		return "volume rm"
+	case "volume create", "volume inspect", "volume ls", "volume prune", "volume rm",
+		"network connect", "network create", "network disconnect", "network inspect", "network ls", "network prune", "network rm":
 		return name
-	case "image inspect", "image prune", "container prune", "system prune", "system df", "system reset":
+	case "image inspect", "image prune", "container prune", "system prune", "system df", "system reset",
+		"system enable", "system disable", "generate systemd", "generate quadlet":
 		return name
 	}
 	return word

@@ -81,6 +81,8 @@ func argumentNames(c command, fs *pflag.FlagSet, args []string) []string {
 		return knownNames("images")
 	case wantEither:
 		return append(knownNames(), knownNames("images")...)
+	case wantVolumes:
+		return knownNames("volumes")
 	case wantNetworks:
 		return knownNames("networks")
 	case wantJoining:
@@ -91,6 +93,8 @@ func argumentNames(c command, fs *pflag.FlagSet, args []string) []string {
 			return knownNames()
 		}
 		return nil
+	case wantPaths:
+		return sandboxColons(args)
 	case wantWords:
 		switch {
 		case c.name == "completion":
@@ -169,15 +173,27 @@ func flagValues(c command, f *pflag.Flag) []string {
 	}
 	switch f.Name {
 	case "network":
-		return append([]string{"none", "host", "container:"}, knownNames("networks")...)
+		return append([]string{"none", "host", "pasta", "slirp4netns", "container:"}, knownNames("networks")...)
+	case "volume":
+		return colons(knownNames("volumes"))
+	case "volumes-from":
+		return knownNames()
 	case "pull", "policy":
 		return []string{api.PullAlways, api.PullMissing, api.PullNewer, api.PullNever}
 	case "pid", "ipc":
 		return []string{"host", "container:"}
 	case "uts":
 		return []string{"host"}
+	case "userns":
+		return []string{api.KeepID, api.KeepID + ":uid="}
+	case "cgroupns":
+		return []string{"private", "host"}
 	case "restart":
-		return []string{"no"}
+		return []string{api.RestartNo, api.RestartOnFailure, api.RestartAlways, api.RestartUnlessStopped}
+	case "health-on-failure":
+		return []string{api.OnFailureNone, api.OnFailureKill, api.OnFailureRestart, api.OnFailureStop}
+	case "condition":
+		return []string{api.WaitNotRunning, api.WaitNextExit, api.WaitRemoved}
 	case "attach":
 		return []string{"stdin", "stdout", "stderr"}
 	case "security-opt":
@@ -205,7 +221,7 @@ func imageFlagValues(cmd, flag string) []string {
 	case "platform":
 		return []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
 	case "type":
-		return []string{"container", "image", "network"}
+		return []string{"container", "image", "network", "volume"}
 	case "filter":
 		switch cmd {
 		case "images":
@@ -214,6 +230,8 @@ func imageFlagValues(cmd, flag string) []string {
 			return []string{"until=", "label="}
 		case "container prune", "system prune":
 			return []string{"label="}
+		case "events":
+			return []string{"container=", "event=", "image=", "label=", "network=", "type=container", "type=image", "type=network", "type=volume", "volume="}
 		case "search":
 			return []string{"is-official=true", "stars="}
 		}
@@ -221,7 +239,7 @@ func imageFlagValues(cmd, flag string) []string {
 	return nil
 }
 
-// networkFlagValues are those of flags about networks.
+// networkFlagValues are those of flags about networks and volumes.
 func networkFlagValues(cmd, flag string) []string {
 	switch cmd + " " + flag {
 	case "network create driver":
@@ -230,6 +248,14 @@ func networkFlagValues(cmd, flag string) []string {
 		return []string{"com.docker.network.driver.mtu="}
 	case "network ls filter":
 		return []string{"dangling=", "driver=bridge", "id=", "label=", "name=", "type=builtin", "type=custom"}
+	case "volume create driver":
+		return []string{"local"}
+	case "volume create opt":
+		return []string{"type=", "o=", "device="}
+	case "volume ls filter":
+		return []string{"dangling=", "label=", "name="}
+	case "volume prune filter":
+		return []string{"all=", "label=", "label!="}
 	case "network prune filter":
 		return []string{"label=", "label!=", "until="}
 	}
@@ -270,4 +296,19 @@ func knownNames(kind ...string) []string {
 		return nil
 	}
 	return strings.Fields(text)
+}
+
+// sandboxColons are the beginnings of paths in sandboxes, for the two arguments of cp.
+func sandboxColons(args []string) []string {
+	if len(args) > 1 {
+		return nil
+	}
+	return colons(knownNames())
+}
+
+func colons(names []string) []string {
+	for i := range names {
+		names[i] += ":"
+	}
+	return names
 }

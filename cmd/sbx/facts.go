@@ -53,7 +53,7 @@ func newInspect() command {
 		flags: func(f *pflag.FlagSet) {
 			f.StringVarP(&o.Format, "format", "f", "", "`json|TEMPLATE`")
 			f.BoolVarP(&o.Size, "size", "s", false, "also how much each has written")
-			f.StringVar(&kind, "type", "", "`container|image|network` only (default: a sandbox, or else an image)")
+			f.StringVar(&kind, "type", "", "`container|image|network|volume` only (default: a sandbox, or else an image)")
 		},
 		run: func(s streams, args []string) error {
 			verb := api.VerbInspect
@@ -64,10 +64,12 @@ func newInspect() command {
 				verb = api.VerbInspectImage
 			case "network":
 				verb = api.VerbNetworkInspect
-			case "volume", "plugin", "node", "secret", "service", "task", "config":
-				return refused("--type "+kind, "sbx inspects sandboxes, images and networks")
+			case "volume":
+				verb = api.VerbVolumeInspect
+			case "plugin", "node", "secret", "service", "task", "config":
+				return refused("--type "+kind, "sbx inspects sandboxes, images, networks and volumes")
 			default:
-				return invalid("--type", kind, "expected container, image or network")
+				return invalid("--type", kind, "expected container, image, network or volume")
 			}
 			o.Names = args
 			_, err := ask(s, verb, o)

@@ -15,6 +15,7 @@ const (
 	groupFacts    = "Facts"
 	groupImages   = "Images"
 	groupNetworks = "Networks"
+	groupVolumes  = "Volumes"
 	groupDisk     = "Disk"
 	groupHidden   = ""
 	groupOther    = "Other"

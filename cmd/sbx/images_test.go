@@ -228,9 +228,15 @@ func TestConfirm(t *testing.T) {
 		{"container prune --filter label=x", "y", "This will remove all stopped sandboxes.", boxes},
 		{"container prune --filter label=x", "\n", "This will remove all stopped sandboxes.", ""},
 		{"system prune -af --filter label=x", "", "", boxes + `network prune {"filters":["label=x"]}` + "\n" + `image prune {"all":true,"filters":["label=x"]}` + "\n"},
+		{"system prune -f --volumes --filter label=x", "", "", boxes + `network prune {"filters":["label=x"]}` + "\n" +
+			`volume prune {"filters":["label=x"],"part":true}` + "\n" + `image prune {"filters":["label=x"]}` + "\n"},
+		{"system prune --volumes --filter label=x", "\n", "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n" +
+			"  - all anonymous local volumes not used by at least one sandbox\n  - all dangling images\n", ""},
+		{"volume prune", "\n", "This will remove anonymous local volumes not used by at least one sandbox.", ""},
+		{"volume prune -a", "n\n", "This will remove all local volumes not used by at least one sandbox.", ""},
 		{"system prune --filter label=x", "no\n", "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n  - all dangling images\n", ""},
-		{"system reset", "y\n", "This will remove from " + h.data + ":\n  - all sandboxes, running or not\n  - all networks\n  - all images\n", "system reset \n"},
-		{"system reset", "x\n", "This will remove from " + h.data + ":\n  - all sandboxes, running or not\n  - all networks\n  - all images\n", ""},
+		{"system reset", "y\n", "This will remove from " + h.data + ":\n  - all sandboxes, running or not\n  - all networks\n  - all volumes\n  - all images\n", "system reset \n"},
+		{"system reset", "x\n", "This will remove from " + h.data + ":\n  - all sandboxes, running or not\n  - all networks\n  - all volumes\n  - all images\n", ""},
 	} {
 		cmd := h.command(strings.Fields(test.args)...)
 		cmd.Stdin = strings.NewReader(test.answer)

@@ -14,16 +14,17 @@ import (
 
 // isolationFlags say what separates the sandbox from the host.
 type isolationFlags struct {
-	pid, ipc, uts        string
-	capAdd, capDrop      []string
-	security             []string
-	privileged, readOnly bool
+	pid, ipc, uts, userns string
+	capAdd, capDrop       []string
+	security              []string
+	privileged, readOnly  bool
 }
 
 func (f *isolationFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pid, "pid", "", "process ids: `host|container:NAME`; private otherwise")
 	fs.StringVar(&f.ipc, "ipc", "", "System V IPC and /dev/shm: `host|container:NAME`; private otherwise")
 	fs.StringVar(&f.uts, "uts", "", "host name: `host`; private otherwise")
+	fs.StringVar(&f.userns, "userns", "", "users: `keep-id[:uid=N,gid=N]` runs the program as yourself, in any image; otherwise you are root in it")
 	fs.Var((*list)(&f.capAdd), "cap-add", "add a `CAPABILITY`, or ALL")
 	fs.Var((*list)(&f.capDrop), "cap-drop", "drop a `CAPABILITY`, or ALL")
 	fs.Var((*list)(&f.security), "security-opt", "`no-new-privileges|seccomp=FILE|seccomp=unconfined`")
@@ -46,6 +47,9 @@ func (f *isolationFlags) isolation() (api.Isolation, error) {
 	if strings.HasPrefix(iso.UTS, "container:") {
 		return iso, invalid("--uts", f.uts, "a host name is shared with the host or with nobody")
 	}
+	if iso.Userns, err = userns(f.userns); err != nil {
+		return iso, err
+	}
 	if iso.CapAdd, err = capabilities("--cap-add", f.capAdd); err != nil {
 		return iso, err
 	}
@@ -54,6 +58,22 @@ func (f *isolationFlags) isolation() (api.Isolation, error) {
 	}
 	err = securityOpts(&iso, f.security)
 	return iso, err
+}
+
+// userns checks a mode of --userns.
+func userns(mode string) (string, error) {
+	switch word, _, _ := strings.Cut(mode, ":"); word {
+	case "", "private":
+		return "", nil
+	case "host":
+		return "", refused("--userns host", "a sandbox has a user namespace of its own, in which you are root; leave the flag out")
+	case "auto", "nomap", "container", "ns":
+		return "", refused("--userns "+word, "sbx has two: root in the sandbox is you, or keep-id")
+	}
+	if _, _, _, err := api.ParseKeepID(mode); err != nil {
+		return "", invalid("--userns", mode, "expected keep-id or keep-id:uid=N,gid=N")
+	}
+	return mode, nil
 }
 
 // namespace checks a namespace mode. Private is what each sandbox has anyway.

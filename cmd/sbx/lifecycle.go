@@ -24,7 +24,7 @@ func (f *lifecycleFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.remove, "rm", false, "remove the sandbox when the program has ended")
 	fs.StringVar(&f.stopSignal, "stop-signal", "", "`SIGNAL` that stop sends (default: the image's, or TERM)")
 	fs.IntVar(&f.stopTimeout, "stop-timeout", 10, "`SECONDS` until stop kills; -1: never")
-	fs.StringVar(&f.restart, "restart", "no", "`no` is the only policy so far")
+	fs.StringVar(&f.restart, "restart", "no", restartUsage)
 	fs.StringVar(&f.logDriver, "log-driver", "k8s-file", "`k8s-file` is the only driver so far")
 	fs.Var((*list)(&f.logOpts), "log-opt", "`max-size=SIZE` of a log file, max-file=N of them")
 }
@@ -40,15 +40,11 @@ func (f *lifecycleFlags) lifecycle(fs *pflag.FlagSet) (api.Lifecycle, error) {
 			return l, err
 		}
 	}
-	switch f.restart {
-	case "no", "":
-	case "always", "unless-stopped", "on-failure":
-		return l, &flagError{"--restart " + f.restart + " is not supported yet: sbx restarts no programs"}
-	default:
-		if strings.HasPrefix(f.restart, "on-failure:") {
-			return l, &flagError{"--restart on-failure is not supported yet: sbx restarts no programs"}
-		}
-		return l, invalid("--restart", f.restart, "expected no")
+	if l.Restart, err = restartPolicy(f.restart); err != nil {
+		return l, err
+	}
+	if l.AutoRemove && !l.Restart.None() {
+		return l, &flagError{"conflicting options: cannot specify both --restart and --rm"}
 	}
 	if f.logDriver != "k8s-file" {
 		return l, &flagError{"--log-driver " + quote(f.logDriver) + " is not supported yet: sbx keeps logs in k8s-file format only"}

@@ -113,12 +113,12 @@ func findLog(s streams, name string) (api.Log, error) {
 	}
 }
 
-// awaitEnd closes done when the sandbox has ended. A supervisor that goes away
+// awaitEnd closes done when the sandbox has ended for good. A supervisor that goes away
 // meanwhile says nothing about the sandbox: its successor is asked.
 func awaitEnd(ctx context.Context, id string, done chan<- struct{}) {
 	defer close(done)
 	for ctx.Err() == nil {
-		conn, err := request(api.VerbWait, api.Names{Names: []string{id}})
+		conn, err := request(api.VerbWait, api.Wait{Names: []string{id}, Condition: api.WaitOver})
 		if err != nil {
 			return
 		}

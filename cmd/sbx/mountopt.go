@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -12,9 +11,11 @@ import (
 
 // mountSpec is what --mount says, before it is checked.
 type mountSpec struct {
-	kind, source, target string
-	readOnly             bool
-	tmpfs                []string // size=..., mode=...
+	api.Mount
+	options []string // of a bind or a volume, as -v has them
+	tmpfs   []string // size=..., mode=...
+	only    string   // the type that a key was for
+	onlyKey string
 }
 
 // parseMount reads --mount, a line of comma separated values with CSV quoting.
@@ -24,83 +25,167 @@ func parseMount(text string) (api.Mount, error) {
 	if !ok {
 		return api.Mount{}, invalid(flag, text, "not comma separated key=value")
 	}
-	spec := mountSpec{kind: "volume"}
+	spec := mountSpec{Mount: api.Mount{Type: api.MountVolume}}
 	for _, field := range fields {
 		key, value, set := strings.Cut(field, "=")
 		if err := spec.set(strings.ToLower(strings.TrimSpace(key)), value, set); err != nil {
 			return api.Mount{}, invalid(flag, text, err.Error())
 		}
 	}
+	m := spec.Mount
+	var err error
 	switch {
-	case spec.kind == "bind" && spec.tmpfs != nil:
-		return api.Mount{}, invalid(flag, text, "tmpfs options on a bind")
-	case spec.kind == "bind" && spec.source == "":
-		return api.Mount{}, invalid(flag, text, "a bind needs source=")
-	case spec.kind == "bind":
-		source, err := filepath.Abs(spec.source)
-		if err != nil {
-			return api.Mount{}, invalid(flag, text, err.Error())
+	case spec.only != "" && spec.only != m.Type:
+		return m, invalid(flag, text, "the option "+spec.onlyKey+" is for type="+spec.only)
+	case m.Type == api.MountTmpfs && (m.Source != "" || spec.options != nil):
+		return m, invalid(flag, text, "a tmpfs has no source, and no options but its own")
+	case m.Type == api.MountTmpfs:
+		m.Options = strings.Join(spec.tmpfs, ",")
+		if m.Target, err = mountTarget(m.Target); err != nil {
+			err = invalid(flag, text, err.Error())
 		}
-		return bind(flag, text, source, spec.target, spec.readOnly)
-	case spec.source != "":
-		return api.Mount{}, invalid(flag, text, "a tmpfs has no source")
+		return m, err
+	case m.Type == api.MountBind && m.Source == "":
+		return m, invalid(flag, text, "a bind needs source=")
+	case m.Type == api.MountBind:
+		m.Source, err = filepath.Abs(m.Source)
+	case m.Source != "":
+		err = checkVolumeName(m.Source)
 	}
-	target, err := mountTarget(spec.target)
 	if err != nil {
-		return api.Mount{}, invalid(flag, text, err.Error())
+		return m, invalid(flag, text, err.Error())
 	}
-	return api.Mount{Type: "tmpfs", Target: target, ReadOnly: spec.readOnly, Options: strings.Join(spec.tmpfs, ",")}, nil
+	if m.ReadOnly {
+		spec.options = append(spec.options, "ro")
+	}
+	return settleMount(flag, text, m, spec.options)
 }
 
 func (s *mountSpec) set(key, value string, set bool) error {
-	if (key == "readonly" || key == "ro") && !set {
-		s.readOnly = true
-		return nil
+	if !set {
+		value = "true"
+	}
+	if kind, _, prefixed := strings.Cut(key, "-"); prefixed && (kind == api.MountBind || kind == api.MountVolume || kind == api.MountTmpfs) {
+		s.only, s.onlyKey = kind, key
+	}
+	switch key {
+	case "readonly", "ro":
+		return yes(key, value, func() { s.ReadOnly = true })
+	case "u", "chown":
+		return yes(key, value, s.option(api.OptChown))
+	case "bind-nonrecursive":
+		return yes(key, value, s.option(api.OptFlat))
+	case "volume-nocopy":
+		return yes(key, value, s.option("nocopy"))
+	case "bind-create-src":
+		return yes(key, value, s.option("create-src"))
+	case "exec", "noexec", "suid", "nosuid", "dev", "nodev", "rro":
+		if !set {
+			s.options = append(s.options, key)
+			return nil
+		}
 	}
 	if !set {
 		return fmt.Errorf("%q is not key=value", key)
 	}
-	var err error
+	return s.setValue(key, value)
+}
+
+func (s *mountSpec) option(word string) func() {
+	return func() { s.options = append(s.options, word) }
+}
+
+// yes reads a switch.
+func yes(key, value string, do func()) error {
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		return fmt.Errorf("%s=%q is neither true nor false", key, value)
+	}
+	if on {
+		do()
+	}
+	return nil
+}
+
+func (s *mountSpec) setValue(key, value string) error {
 	switch key {
 	case "type":
-		s.kind = strings.ToLower(value)
-		if s.kind != "bind" && s.kind != "tmpfs" {
-			err = fmt.Errorf("type %q is not supported yet: %s", value, noVolumes)
-		}
+		return s.setType(strings.ToLower(value))
 	case "source", "src":
-		s.source = value
+		s.Source = value
 	case "target", "dst", "destination":
-		s.target = value
-	case "readonly", "ro":
-		if s.readOnly, err = strconv.ParseBool(value); err != nil {
-			err = fmt.Errorf("%s=%q is neither true nor false", key, value)
-		}
+		s.Target = value
+	case "bind-propagation":
+		s.options = append(s.options, value)
+	case "consistency": // macOS only
+	case "relabel":
+		s.options = append(s.options, value+"-label")
+	case "bind-recursive":
+		return s.recursive(value)
+	case "volume-subpath", "subpath":
+		s.only, s.onlyKey = api.MountVolume, key
+		return s.setSubpath(value)
+	case "volume-driver":
+		return checkDriver(key, value)
+	case "volume-label":
+		put(&s.Volume.Labels, value)
+	case "volume-opt":
+		put(&s.Volume.Options, value)
 	case "tmpfs-size":
-		var n int64
-		if n, err = parseBytes(value); err == nil {
-			s.tmpfs = append(s.tmpfs, "size="+strconv.FormatInt(n, 10))
-		}
+		n, err := parseBytes(value)
+		s.tmpfs = append(s.tmpfs, "size="+strconv.FormatInt(n, 10))
+		return err
 	case "tmpfs-mode":
-		if _, err = strconv.ParseUint(value, 8, 12); err != nil {
-			err = fmt.Errorf("tmpfs-mode=%q is not an octal mode", value)
+		if _, err := strconv.ParseUint(value, 8, 12); err != nil {
+			return fmt.Errorf("tmpfs-mode=%q is not an octal mode", value)
 		}
 		s.tmpfs = append(s.tmpfs, "mode="+value)
 	default:
-		err = mountKey(key)
+		return fmt.Errorf("unknown option %q", key)
 	}
-	if err == nil && s.kind == "volume" && key == "type" {
-		err = errors.New(noVolumes)
-	}
-	return err
+	return nil
 }
 
-func mountKey(key string) error {
-	switch key {
-	case "bind-propagation", "bind-nonrecursive", "bind-recursive", "bind-create-src", "consistency",
-		"volume-subpath", "volume-nocopy", "volume-label", "volume-driver", "volume-opt", "image-subpath", "tmpfs-options":
-		return fmt.Errorf("the option %s is not supported yet", key)
+func (s *mountSpec) setType(kind string) error {
+	switch kind {
+	case api.MountBind, api.MountVolume, api.MountTmpfs:
+		s.Type = kind
+		return nil
+	case "image", "cluster", "npipe", "devpts", "glob", "ramfs":
+		return fmt.Errorf("type %q is not supported yet: sbx mounts bind, volume and tmpfs", kind)
 	}
-	return fmt.Errorf("unknown option %q", key)
+	return fmt.Errorf("unknown type %q: expected bind, volume or tmpfs", kind)
+}
+
+// recursive says what holds for the mounts below the source.
+func (s *mountSpec) recursive(value string) error {
+	switch value {
+	case "enabled", "readonly": // read-only holds for all of them anyway
+	case "disabled":
+		s.options = append(s.options, api.OptFlat)
+	case "writable":
+		s.options = append(s.options, api.OptWritable)
+	default:
+		return fmt.Errorf("bind-recursive=%q: expected enabled, disabled, writable or readonly", value)
+	}
+	return nil
+}
+
+func (s *mountSpec) setSubpath(value string) error {
+	if value == "" || filepath.IsAbs(value) || !filepath.IsLocal(value) {
+		return fmt.Errorf("the subpath %q is not a path in the volume", value)
+	}
+	s.Subpath = value
+	return nil
+}
+
+// put adds KEY[=VALUE] to a map that may be nil.
+func put(to *map[string]string, text string) {
+	if *to == nil {
+		*to = map[string]string{}
+	}
+	key, value, _ := strings.Cut(text, "=")
+	(*to)[key] = value
 }
 
 // parseTmpfs reads --tmpfs TARGET[:OPTIONS].

@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -13,21 +14,32 @@ import (
 	"sbx/api"
 )
 
-// mountFlags say what of the host is seen in the sandbox.
+// mountFlags say what of the host, and which volumes, are seen in the sandbox.
 type mountFlags struct {
-	volumes, mounts, tmpfs []string
-	here                   bool
+	volumes, mounts, tmpfs, from []string
+	driver                       string
+	here                         bool
 }
 
 func (f *mountFlags) add(fs *pflag.FlagSet) {
-	fs.VarP((*list)(&f.volumes), "volume", "v", "`SOURCE:TARGET[:ro]` bind a file or directory of the host")
-	fs.Var((*list)(&f.mounts), "mount", "`type=bind|tmpfs,source=...,target=...[,readonly]`")
+	fs.VarP((*list)(&f.volumes), "volume", "v", "`[SOURCE:]TARGET[:OPTIONS]` bind a file or directory of the host, or mount a volume")
+	fs.Var((*list)(&f.mounts), "mount", "`type=bind|volume|tmpfs,source=...,target=...[,OPTIONS]`")
 	fs.Var((*list)(&f.tmpfs), "tmpfs", "`TARGET[:OPTIONS]` a file system in memory, options as in tmpfs(5)")
+	fs.Var((*list)(&f.from), "volumes-from", "`SANDBOX[:ro]` whose binds and volumes this one has too")
+	fs.StringVar(&f.driver, "volume-driver", "", "`local` is the only driver of volumes")
 	fs.BoolVar(&f.here, "here", false, "short for -v $PWD:$PWD -w $PWD")
 }
 
 // list gives the mounts in the order -v, --mount, --tmpfs, --here.
 func (f *mountFlags) list() ([]api.Mount, error) {
+	if err := checkDriver("--volume-driver", f.driver); err != nil {
+		return nil, err
+	}
+	for _, from := range f.from {
+		if name, mode, moded := strings.Cut(from, ":"); name == "" || moded && mode != "ro" && mode != "rw" {
+			return nil, invalid("--volumes-from", from, "expected SANDBOX[:ro|:rw]")
+		}
+	}
 	var mounts []api.Mount
 	for _, kind := range []struct {
 		values []string
@@ -58,6 +70,13 @@ func (f *mountFlags) list() ([]api.Mount, error) {
 	return mounts, nil
 }
 
+func checkDriver(flag, driver string) error {
+	if driver == "" || driver == "local" {
+		return nil
+	}
+	return refused(flag+" "+quote(driver), "local is the only driver of volumes")
+}
+
 func hereMount() (api.Mount, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -66,40 +85,36 @@ func hereMount() (api.Mount, error) {
 	if dir == "/" {
 		return api.Mount{}, &flagError{"--here: the working directory is /: change to the directory that the program needs"}
 	}
-	return bind("--here", dir, dir, dir, false)
+	return settleMount("--here", dir, api.Mount{Type: api.MountBind, Source: dir, Target: dir}, nil)
 }
 
-// parseVolume reads -v SOURCE:TARGET[:OPTIONS].
+// parseVolume reads -v [SOURCE:]TARGET[:OPTIONS].
 func parseVolume(text string) (api.Mount, error) {
 	const flag = "--volume"
 	parts := strings.Split(text, ":")
-	switch {
-	case len(parts) == 1:
-		return api.Mount{}, invalid(flag, text, "sbx has no anonymous volumes yet: give SOURCE:TARGET")
-	case len(parts) > 3:
-		return api.Mount{}, invalid(flag, text, "expected SOURCE:TARGET[:ro|rw]; for a path with a colon use --mount")
-	}
-	source, err := volumeSource(parts[0])
-	if err != nil {
-		return api.Mount{}, invalid(flag, text, err.Error())
-	}
-	readOnly := false
-	if len(parts) == 3 {
-		for _, opt := range strings.Split(parts[2], ",") {
-			switch opt {
-			case "ro":
-				readOnly = true
-			case "rw":
-				readOnly = false
-			default:
-				return api.Mount{}, invalid(flag, text, volumeOption(opt))
-			}
+	m := api.Mount{Type: api.MountVolume, Target: parts[len(parts)-1]}
+	var err error
+	switch len(parts) {
+	case 1:
+	case 2, 3:
+		m.Target = parts[1]
+		if m.Source, err = volumeSource(parts[0]); err != nil {
+			return m, invalid(flag, text, err.Error())
 		}
+		if path.IsAbs(m.Source) {
+			m.Type = api.MountBind
+		}
+	default:
+		return m, invalid(flag, text, "expected [SOURCE:]TARGET[:OPTIONS]; for a path with a colon use --mount")
 	}
-	return bind(flag, text, source, parts[1], readOnly)
+	var options []string
+	if len(parts) == 3 {
+		options = strings.Split(parts[2], ",")
+	}
+	return settleMount(flag, text, m, options)
 }
 
-// volumeSource makes a path absolute. A bare word would be the name of a volume.
+// volumeSource makes a path absolute. A bare word is the name of a volume.
 func volumeSource(source string) (string, error) {
 	switch {
 	case source == "":
@@ -113,44 +128,47 @@ func volumeSource(source string) (string, error) {
 	case strings.Contains(source, "/"):
 		return "", errors.New("the source is a relative path: write ./" + source)
 	}
-	return "", errors.New("sbx has no named volumes yet: for the directory " + source + " write ./" + source)
+	return source, checkVolumeName(source)
 }
 
-func volumeOption(opt string) string {
-	switch opt {
-	case "z", "Z":
-		return "the option " + opt + " relabels the host's files, which sbx does not do"
-	case "U":
-		return "the option U changes the owner of the host's files, which sbx does not do"
-	case "O":
-		return "sbx has no overlay mounts of a source yet"
-	case "shared", "rshared", "slave", "rslave", "private", "rprivate":
-		return "mount propagation (" + opt + ") is not supported yet: a mount made on the host later is not seen"
-	case "nocopy", "copy", "volume-nocopy":
-		return "the option " + opt + " is for volumes, which sbx does not have yet"
-	case "cached", "delegated", "consistent":
-		return "the option " + opt + " has no meaning on Linux"
+func checkVolumeName(name string) error {
+	if isName(name) {
+		return nil
 	}
-	return "unknown option " + quote(opt) + ": expected ro or rw"
+	return errors.New(quote(name) + " is no name for a volume: expected 2 to 128 letters, digits, '_', '.' and '-', the first a letter or digit")
 }
 
-// bind checks both ends. The file is identified, so that a path that means
-// another one to the supervisor (a mount that it does not see, a swapped
-// symlink) is refused there.
-func bind(flag, text, source, target string, readOnly bool) (api.Mount, error) {
-	target, err := mountTarget(target)
-	if err != nil {
-		return api.Mount{}, invalid(flag, text, err.Error())
+// settleMount checks both ends and the options of a bind or a volume. A file is identified,
+// so that a path that means another one to the supervisor (a mount that it does not
+// see, a swapped symlink) is refused there.
+func settleMount(flag, text string, m api.Mount, options []string) (api.Mount, error) {
+	var err error
+	if m.Target, err = mountTarget(m.Target); err != nil {
+		return m, invalid(flag, text, err.Error())
+	}
+	if m.Type == api.MountVolume {
+		err = setOptions(&m, options)
+		if err != nil {
+			err = invalid(flag, text, err.Error())
+		}
+		return m, err
+	}
+	if !utf8.ValidString(m.Source) {
+		return m, invalid(flag, text, "the name of the source is not UTF-8: rename it")
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(source, &st); err != nil {
-		why := "source " + quote(source) + ": " + err.Error()
+	if err := unix.Stat(m.Source, &st); err != nil {
+		why := "source " + quote(m.Source) + ": " + err.Error()
 		if errors.Is(err, unix.ENOENT) {
 			why += ": create it first, for example with mkdir"
 		}
-		return api.Mount{}, invalid(flag, text, why)
+		return m, invalid(flag, text, why)
 	}
-	return api.Mount{Type: "bind", Source: source, Target: target, ReadOnly: readOnly, Dev: st.Dev, Ino: st.Ino}, nil
+	m.Dev, m.Ino = st.Dev, st.Ino
+	if err := setOptions(&m, options); err != nil {
+		return m, invalid(flag, text, err.Error())
+	}
+	return m, nil
 }
 
 func mountTarget(target string) (string, error) {
@@ -161,6 +179,8 @@ func mountTarget(target string) (string, error) {
 		return "", errors.New("the target " + quote(target) + " is not an absolute path")
 	case strings.ContainsRune(target, 0):
 		return "", errors.New("the target contains a NUL byte")
+	case !utf8.ValidString(target):
+		return "", errors.New("the target is not UTF-8")
 	case path.Clean(target) == "/":
 		return "", errors.New("the target cannot be /")
 	}

@@ -14,12 +14,13 @@ type networkChoice struct {
 	api.Attachment
 	mode     string // of Isolation
 	loopback bool
+	mtu      int // of a way out of its own; 0: the usual one
 }
 
 func (c *networkChoice) bridge() bool { return c.mode == api.DefaultNetwork }
 
 // parseNetwork reads NAME, podman's NAME:KEY=VALUE,..., and Docker's
-// name=NAME,KEY=VALUE,...
+// name=NAME,KEY=VALUE,... What follows pasta: may be as pasta(1) has it, too.
 func parseNetwork(flag, text string) (networkChoice, error) {
 	c := networkChoice{Attachment: api.Attachment{Network: text}}
 	colon, equals := strings.IndexByte(text, ':'), strings.IndexByte(text, '=')
@@ -46,6 +47,9 @@ func parseNetwork(flag, text string) (networkChoice, error) {
 		if !ok {
 			return c, invalid(flag, text, "not comma separated key=value")
 		}
+		if c.Network == "pasta" {
+			fields = pastaFields(fields)
+		}
 		for _, field := range fields {
 			key, value, set := strings.Cut(field, "=")
 			if err := c.set(strings.ToLower(strings.TrimSpace(key)), value, set); err != nil {
@@ -68,16 +72,22 @@ func (c *networkChoice) settle() error {
 		if len(a.Aliases) > 0 || a.IP+a.IP6+a.MAC+a.Ifname != "" {
 			return errors.New(c.Network + " is not a network: nothing of one can be chosen")
 		}
-		if c.loopback && (c.mode == "none" || c.mode == "host") {
+		if c.loopback && !c.ownWay() {
 			return errors.New(c.Network + " has no gateway to reach the host's loopback by")
+		}
+		if c.mtu != 0 && !c.ownWay() {
+			return errors.New(c.Network + " has no MTU to choose")
 		}
 		return nil
 	case "default":
 		c.Network = api.DefaultNetwork
 	}
 	c.mode = api.DefaultNetwork
+	if c.mtu != 0 {
+		return errors.New("the MTU of a network is chosen when it is made: sbx network create -o mtu=" + strconv.Itoa(c.mtu))
+	}
 	if !isName(c.Network) {
-		return errors.New("expected the name of a network, none, host or container:NAME")
+		return errors.New("expected the name of a network, none, host, pasta, slirp4netns or container:NAME")
 	}
 	return nil
 }
@@ -92,6 +102,14 @@ func (c *networkChoice) set(key, value string, set bool) error {
 		var err error
 		if c.loopback, err = strconv.ParseBool(value); err != nil {
 			return errors.New(key + "=" + quote(value) + " is neither true nor false")
+		}
+		return nil
+	}
+	if key == "mtu" {
+		var err error
+		// IPv6 needs 1280; the devices do not take more than 65520.
+		if c.mtu, err = strconv.Atoi(value); err != nil || c.mtu < 1280 || c.mtu > 65520 {
+			return errors.New("mtu=" + quote(value) + ": expected 1280 to 65520")
 		}
 		return nil
 	}
@@ -124,6 +142,33 @@ func (c *networkChoice) set(key, value string, set bool) error {
 	return nil
 }
 
+// ownWay says that the sandbox has a way out that it shares with nobody.
+func (c *networkChoice) ownWay() bool { return c.mode == "pasta" || c.mode == "slirp4netns" }
+
+// pastaFields gives the options of pasta(1) that are known here the form of all
+// others: podman hands its users' on, "--mtu,1500" or "-m,1500" as well.
+func pastaFields(fields []string) []string {
+	var list []string
+	for i := 0; i < len(fields); i++ {
+		name, value, set := strings.Cut(fields[i], "=")
+		switch strings.TrimSpace(name) {
+		case "--map-gw":
+			list = append(list, "allow-host-loopback")
+		case "--no-map-gw":
+			list = append(list, "allow-host-loopback=false")
+		case "--mtu", "-m":
+			if !set && i+1 < len(fields) {
+				i++
+				value = fields[i]
+			}
+			list = append(list, "mtu="+value)
+		default:
+			list = append(list, fields[i])
+		}
+	}
+	return list
+}
+
 // networkOption says why an option is refused.
 func networkOption(key string) error {
 	switch key {
@@ -134,7 +179,7 @@ func networkOption(key string) error {
 	case "link-local-ip":
 		return errors.New("link-local-ip is not supported yet: link-local addresses follow from the MAC address")
 	}
-	return errors.New("unknown option " + quote(key) + ": expected alias, ip, ip6, mac-address or interface_name")
+	return errors.New("unknown option " + quote(key) + ": expected alias, ip, ip6, mac-address, interface_name or allow-host-loopback; for pasta and slirp4netns mtu or allow-host-loopback")
 }
 
 func setAlias(a *api.Attachment, alias string) error {

@@ -22,7 +22,7 @@ type networkFlags struct {
 }
 
 func (f *networkFlags) add(fs *pflag.FlagSet) {
-	fs.Var((*list)(&f.networks), "network", "`NETWORK` to be on, LAB or LAB:ip=...,alias=...; or none, host, container:NAME")
+	fs.Var((*list)(&f.networks), "network", "`NETWORK` to be on, LAB or LAB:ip=...,alias=...; or none, host, pasta, slirp4netns, container:NAME")
 	f.placeFlags.add(fs, "network-alias")
 	fs.Var((*list)(&f.dns), "dns", "`ADDRESS` of a name server, instead of the host's")
 	fs.Var((*list)(&f.dnsSearch), "dns-search", "`DOMAIN` to look names up in; . for none")
@@ -74,6 +74,7 @@ func (f *networkFlags) attach(n *api.Net) (mode string, err error) {
 			return "", invalid("--network", text, "network "+quote(c.Network)+" is specified multiple times")
 		}
 		n.HostLoopback = n.HostLoopback || c.loopback
+		n.MTU = c.mtu
 		if mode = c.mode; c.bridge() {
 			n.Endpoints = append(n.Endpoints, c.Attachment)
 		}

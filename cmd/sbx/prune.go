@@ -105,7 +105,7 @@ func pruneSandboxes(s streams, filters []string) error {
 }
 
 func newPruneAll() command {
-	var all, force bool
+	var all, force, volumes bool
 	var filters []string
 	return command{
 		name: "system prune", group: groupDisk, names: wantNothing,
@@ -113,13 +113,18 @@ func newPruneAll() command {
 		flags: func(f *pflag.FlagSet) {
 			f.BoolVarP(&all, "all", "a", false, "all images that no sandbox uses")
 			f.BoolVarP(&force, "force", "f", false, "do not ask")
+			f.BoolVar(&volumes, "volumes", false, "anonymous volumes that no sandbox has, too")
 			f.Var((*list)(&filters), "filter", "`label=KEY[=VALUE]` to choose by")
 		},
 		run: func(s streams, _ []string) error {
 			if err := checkLabelFilters(filters); err != nil {
 				return err
 			}
-			if ok, err := agreed(s, force, "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n  - "+unusedImages(all)+"\n"); !ok {
+			also := ""
+			if volumes {
+				also = "  - all " + unusedVolumes(false) + "\n"
+			}
+			if ok, err := agreed(s, force, "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n"+also+"  - "+unusedImages(all)+"\n"); !ok {
 				return err
 			}
 			if err := pruneSandboxes(s, filters); err != nil {
@@ -127,6 +132,11 @@ func newPruneAll() command {
 			}
 			if _, err := ask(s, api.VerbNetworkPrune, api.NetworkPrune{Filters: filters}); err != nil {
 				return err
+			}
+			if volumes {
+				if _, err := ask(s, api.VerbVolumePrune, api.VolumePrune{Filters: filters, Part: true}); err != nil {
+					return err
+				}
 			}
 			_, err := ask(s, api.VerbPruneImages, api.PruneImages{All: all, Filters: filters})
 			return err

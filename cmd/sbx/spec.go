@@ -20,7 +20,9 @@ type specFlags struct {
 	isolationFlags
 	networkFlags
 	mountFlags
+	limitFlags
 	lifecycleFlags
+	healthFlags
 }
 
 func (f *specFlags) add(fs *pflag.FlagSet) {
@@ -35,7 +37,10 @@ func (f *specFlags) add(fs *pflag.FlagSet) {
 	f.isolationFlags.add(fs)
 	f.networkFlags.add(fs)
 	f.mountFlags.add(fs)
+	f.limitFlags.add(fs)
+	f.limitFlags.addFixed(fs)
 	f.lifecycleFlags.add(fs)
+	f.healthFlags.add(fs)
 }
 
 // spec makes the api's Spec of the flags and of IMAGE [CMD...].
@@ -64,8 +69,15 @@ func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
 	if s.Mounts, err = f.list(); err != nil {
 		return s, err
 	}
+	s.VolumesFrom = f.from
 	if f.here && s.Process.WorkDir == "" {
 		s.Process.WorkDir = s.Mounts[len(s.Mounts)-1].Target
+	}
+	if s.Limits, err = f.limits(fs); err != nil {
+		return s, err
+	}
+	if s.Health, err = f.health(fs); err != nil {
+		return s, err
 	}
 	s.Lifecycle, err = f.lifecycle(fs)
 	if err == nil && s.Hostname != "" && s.Isolation.UTS == "host" {

@@ -63,13 +63,17 @@ func newKill() command {
 }
 
 func newRemove() command {
-	var force bool
+	var o api.Remove
 	return command{
 		name: "rm", group: groupLife, args: "SANDBOX [SANDBOX...]", min: 1, max: -1, names: wantSandboxes,
 		short: "remove sandboxes and what they wrote", examples: "sbx rm -f web",
-		flags: func(f *pflag.FlagSet) { f.BoolVarP(&force, "force", "f", false, "kill one that runs") },
+		flags: func(f *pflag.FlagSet) {
+			f.BoolVarP(&o.Force, "force", "f", false, "kill one that runs")
+			f.BoolVarP(&o.Volumes, "volumes", "v", false, "its anonymous volumes, too")
+		},
 		run: func(s streams, args []string) error {
-			_, err := ask(s, api.VerbRemove, api.Remove{Names: args, Force: force})
+			o.Names = args
+			_, err := ask(s, api.VerbRemove, o)
 			return err
 		},
 	}
@@ -84,17 +88,6 @@ func newRename() command {
 				return invalid("name", args[1], "expected 2 to 128 letters, digits, '_', '.' and '-', the first a letter or digit")
 			}
 			_, err := ask(s, api.VerbRename, api.Rename{Name: args[0], New: args[1]})
-			return err
-		},
-	}
-}
-
-func newWait() command {
-	return command{
-		name: "wait", group: groupLife, args: "SANDBOX [SANDBOX...]", min: 1, max: -1, names: wantSandboxes,
-		short: "wait until sandboxes end, and print their exit statuses", examples: "sbx wait web",
-		run: func(s streams, args []string) error {
-			_, err := ask(s, api.VerbWait, api.Names{Names: args})
 			return err
 		},
 	}

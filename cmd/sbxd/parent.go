@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/cgroup"
+	"sbx/cgroup/delegate"
 	"sbx/internal/dirs"
 	"sbx/sandbox/keeper"
 	"sbx/slirp"
@@ -75,6 +78,9 @@ func inhabit(d dirs.Dirs, self string, host userns.Host, source userns.Source) e
 		if left == nil {
 			break
 		}
+		if err := obtain(d, delegate.Rejoin); err != nil {
+			return errors.Join(err, left.pidfd.Close())
+		}
 		err = rejoin(d, left, out)
 		if err != errLeft {
 			return errors.Join(err, left.pidfd.Close())
@@ -89,7 +95,27 @@ func inhabit(d dirs.Dirs, self string, host userns.Host, source userns.Source) e
 		return api.Errorf("create namespaces", "", "no_new_privs is set, so that no program gains capabilities, not even in a user namespace").
 			WithHint("start the first sbx command outside this sandbox or service; later ones work in it, too")
 	}
+	if err := obtain(d, delegate.Obtain); err != nil {
+		return err
+	}
 	return create(d, self, source, out)
+}
+
+// obtain puts this process, and with it what it starts, into a cgroup of its own.
+// Where there is none sandboxes run without limits, and the supervisor says why when
+// somebody asks for one.
+func obtain(d dirs.Dirs, way func(context.Context, string) (cgroup.Home, error)) error {
+	home, err := way(context.Background(), d.Run)
+	if err != nil {
+		return err
+	}
+	if !home.Exists() {
+		fmt.Fprintln(os.Stderr, "sbxd:", home.NoGroup("limit sandboxes"))
+	}
+	if home.Apart != "" {
+		fmt.Fprintln(os.Stderr, "sbxd: the sandboxes that run stay in the cgroup of their start:", home.Apart)
+	}
+	return nil
 }
 
 // singleEnv tells the supervisor why there are no subordinate ids.

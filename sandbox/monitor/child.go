@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,9 @@ type child struct {
 	pidfd   *os.File
 	control *api.Conn
 	held    map[string]*os.File // namespaces
+
+	group sync.Mutex // of ended
+	ended bool       // a check's pid may be another process's any time
 }
 
 // spawn starts pid 1 and begins to listen for later supervisors.
@@ -31,21 +35,28 @@ func (m *monitor) spawn(files []*os.File) error {
 	if err := m.openSocket(); err != nil {
 		return err
 	}
+	if err := m.openGroup(); err != nil {
+		return err
+	}
 	ours, theirs, err := api.Pair("pid1")
 	if err != nil {
 		return err
 	}
 	defer theirs.Close()
-	args := []string{pid1.RoleMain, m.prepare.Namespaces.String(), m.prepare.Points}
 	var pid int
 	err = m.onMain(func() (err error) {
+		var more []*os.File // for pid 1
 		if m.prepare.JoinNet {
-			if files, err = m.joinNet(files); err != nil {
+			if files, more, err = m.joinNet(files); err != nil {
 				return err
 			}
 		}
+		for _, f := range more {
+			defer f.Close()
+		}
+		args := []string{pid1.RoleMain, m.prepare.Namespaces.String(), m.prepare.Points}
 		if m.prepare.Join {
-			pid, err = m.forkJoining(args, theirs, files)
+			pid, err = m.forkJoining(args, theirs, files, more)
 			return err
 		}
 		if m.prepare.Stage != nil {
@@ -54,7 +65,7 @@ func (m *monitor) spawn(files []*os.File) error {
 				return err
 			}
 		}
-		pid, err = m.fork(args, theirs)
+		pid, err = m.fork(args, theirs, more)
 		return err
 	})
 	if err != nil {
@@ -71,22 +82,33 @@ func (m *monitor) spawn(files []*os.File) error {
 	return nil
 }
 
-// joinNet moves the main thread, and what it forks, to another sandbox's network.
-func (m *monitor) joinNet(files []*os.File) ([]*os.File, error) {
+// joinNet moves the main thread, and what it forks, to another sandbox's network,
+// whose namespace is the last of files. More is a file system with the interfaces
+// there, for /sys: only who has rights over the user namespace of that sandbox can
+// make one, and pid 1 has not.
+func (m *monitor) joinNet(files []*os.File) (rest, more []*os.File, err error) {
 	if len(files) == 0 {
-		return nil, api.Errorf("join a network", "", "its namespace is missing")
+		return nil, nil, api.Errorf("join a network", "", "its namespace is missing")
 	}
 	netns := files[len(files)-1]
 	defer netns.Close()
 	m.bound = true
 	if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, api.Wrap("setns net", "", err).WithHint("the other sandbox has just ended")
+		return nil, nil, api.Wrap("setns net", "", err).WithHint("the other sandbox has just ended")
 	}
-	return files[:len(files)-1], nil
+	sysfs, err := sys.NewMount("sysfs", sys.NOSUID|sys.NODEV|sys.NOEXEC)
+	switch {
+	case err == nil:
+		m.prepare.Namespaces.Sysfs = true
+		more = append(more, os.NewFile(uintptr(sysfs), "sysfs"))
+	case !errors.Is(err, unix.EPERM): // a mount hides part of the host's /sys, as in a container
+		return nil, nil, err
+	}
+	return files[:len(files)-1], more, nil
 }
 
 // fork clones pid 1 into new namespaces.
-func (m *monitor) fork(args []string, control *api.Conn) (int, error) {
+func (m *monitor) fork(args []string, control *api.Conn, more []*os.File) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -98,17 +120,22 @@ func (m *monitor) fork(args []string, control *api.Conn) (int, error) {
 			return 0, err
 		}
 	}
+	// Standard error is the supervisor's log: what the Go runtime has to say if it
+	// dies.
+	inherited := []uintptr{null.Fd(), null.Fd(), 2, fd(control), m.self.Fd()}
+	for _, f := range more {
+		inherited = append(inherited, f.Fd())
+	}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", m.self.Fd()), args, &syscall.ProcAttr{
-		Dir: "/",
-		Env: roleEnv,
-		// Standard error is the supervisor's log: what the Go runtime has to say if
-		// it dies.
-		Files: []uintptr{null.Fd(), null.Fd(), 2, fd(control), m.self.Fd()},
+		Dir:   "/",
+		Env:   roleEnv,
+		Files: inherited,
 		Sys: &syscall.SysProcAttr{
-			Cloneflags:  uintptr(m.prepare.Namespaces.New | unix.CLONE_NEWUSER),
+			Cloneflags:  uintptr(m.prepare.Namespaces.New&^pid1.OwnStep | unix.CLONE_NEWUSER),
 			UidMappings: m.prepare.UIDMap, GidMappings: m.prepare.GIDMap,
 			GidMappingsEnableSetgroups: m.prepare.Setgroups,
 			AmbientCaps:                ambient,
+			UseCgroupFD:                m.group != nil, CgroupFD: m.groupFD(),
 		},
 	})
 	if err != nil {
@@ -138,7 +165,7 @@ func cloneError(err error) error {
 
 // forkJoining starts pid 1 in the user and pid namespace of another sandbox,
 // whose first process files[0] refers to.
-func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File) (int, error) {
+func (m *monitor) forkJoining(args []string, control *api.Conn, files, more []*os.File) (int, error) {
 	if len(files) != 1 {
 		return 0, api.Errorf("join a sandbox", "", "its pidfd is missing")
 	}
@@ -155,10 +182,11 @@ func (m *monitor) forkJoining(args []string, control *api.Conn, files []*os.File
 	defer null.Close()
 	entry := sys.Entry{
 		Exe: m.self, Args: args, Env: roleEnv,
-		Files:   []*os.File{null, null, os.Stderr, control.File(), m.self},
+		Files:   append([]*os.File{null, null, os.Stderr, control.File(), m.self}, more...),
 		Join:    []sys.Join{{File: other, Flags: unix.CLONE_NEWUSER}},
 		Ambient: m.prepare.KeepID,
-		Unshare: int(m.prepare.Namespaces.New),
+		Unshare: int(m.prepare.Namespaces.New &^ pid1.OwnStep),
+		Cgroup:  m.group,
 	}
 	return entry.Start()
 }
@@ -175,6 +203,7 @@ func (m *monitor) enter(entry *sys.Entry) (*child, error) {
 	}
 	flags := int(ns.New|ns.Joined)&^unix.CLONE_NEWPID | unix.CLONE_NEWUSER
 	entry.Join = []sys.Join{{File: m.child.pidfd, Flags: flags}}
+	entry.Cgroup = m.group
 	pid, err := entry.Start()
 	if err != nil {
 		return nil, err

@@ -1,7 +1,10 @@
 package monitor
 
 import (
+	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,8 +26,10 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		f.Close()
 	}
 	if err != nil {
+		fault := api.Wrap("exec", "", err)
 		// The client may be gone already.
-		_ = c.conn.Send(api.KindFault, api.Wrap("exec", "", err))
+		_ = c.conn.Send(api.KindFault, fault)
+		m.execEnded(fault.ExitCode(), e)
 		return
 	}
 	defer run.pidfd.Close()
@@ -38,11 +43,80 @@ func (m *monitor) exec(e *Exec, files []*os.File) {
 		master.Close()
 	}
 	if e.Detach {
-		run.wait()
+		m.execEnded(run.wait(), e)
 		return
 	}
-	go run.forward(c)
-	_ = c.conn.Send(api.KindExited, &api.Done{Code: run.wait()}) // as above
+	go func() {
+		run.forward(c)
+		if e.Check {
+			run.killGroup()
+		}
+	}()
+	if e.Check {
+		m.check(run)
+	}
+	code := run.wait()
+	_ = c.conn.Send(api.KindExited, &api.Done{Code: code}) // as above
+	m.execEnded(code, e)
+}
+
+// execEnded tells the supervisor.
+func (m *monitor) execEnded(code int, e *Exec) {
+	if e.ID != "" {
+		m.tell(KindExecEnded, &ExecEnded{ID: e.ID, Code: code})
+	}
+}
+
+// check waits for the end of a check, which is that of the program at the latest:
+// without a pid namespace of its own the program does not take it along.
+func (m *monitor) check(c *child) {
+	m.mu.Lock()
+	if m.checks == nil {
+		m.checks = map[*child]bool{}
+	}
+	m.checks[c] = true
+	late := m.ending
+	m.mu.Unlock()
+	if late {
+		c.killGroup()
+	}
+	c.linger()
+	m.mu.Lock()
+	delete(m.checks, c)
+	m.mu.Unlock()
+}
+
+func (m *monitor) endChecks() {
+	m.mu.Lock()
+	m.ending = true
+	running := slices.Collect(maps.Keys(m.checks))
+	m.mu.Unlock()
+	for _, c := range running {
+		c.killGroup()
+	}
+}
+
+// linger waits until the process has ended, but leaves it its pid until killGroup
+// cannot take it for another's.
+func (c *child) linger() {
+	for unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	c.group.Lock()
+	c.ended = true
+	c.group.Unlock()
+}
+
+// killGroup kills a further program, which leads a session, and what it has started
+// there.
+func (c *child) killGroup() {
+	c.group.Lock()
+	defer c.group.Unlock()
+	if c.ended {
+		return
+	}
+	if err := unix.Kill(-c.pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
+		fmt.Fprintln(os.Stderr, "sbx-monitor: kill a check:", err)
+	}
 }
 
 func (m *monitor) startExec(e *Exec, files []*os.File) (*child, *os.File, error) {

@@ -6,4 +6,4 @@ import (
 	"sbx/tests/wiretest"
 )
 
-func TestFields(t *testing.T) { wiretest.Complete(t, &Start{}, &Attach{}, &Exec{}) }
+func TestFields(t *testing.T) { wiretest.Complete(t, &Start{}, &Attach{}, &Exec{}, &ExecEnded{}) }

@@ -27,6 +27,7 @@ type monitor struct {
 	prepare Prepare
 	listen  *os.File // monitor.sock
 	child   *child   // pid 1
+	group   *os.File // directory of the sandbox's cgroup; nil: it has none
 	start   *Start   // nil: still a slot
 	out     *output
 	input   *os.File // write end of the program's standard input
@@ -36,6 +37,8 @@ type monitor struct {
 	bound   bool         // the main thread has entered namespaces of this sandbox
 
 	mu         sync.Mutex
+	checks     map[*child]bool // that run
+	ending     bool            // the program has ended
 	supervisor *api.Conn
 	master     *os.File // of the program's terminal
 	status     api.Status
@@ -376,6 +379,7 @@ func (m *monitor) started() {
 	m.status.StartedAt = time.Now().UTC()
 	m.status.PID, m.status.PIDStart = m.child.pid, m.child.start
 	m.status.Direct = m.start.Stdio.Direct
+	m.status.Cgroup = m.prepare.Cgroup
 	status := m.status
 	m.mu.Unlock()
 	// Whoever hears of the start from the command line may ask the supervisor next.
@@ -396,12 +400,14 @@ func (m *monitor) started() {
 }
 
 func (m *monitor) exited(code int) {
+	m.endChecks()
 	m.execs.Wait()
 	m.out.finish()
 	m.mu.Lock()
 	m.status.State = api.Exited
 	m.status.FinishedAt = time.Now().UTC()
 	m.status.ExitCode = code
+	m.status.OOMKilled = m.outOfMemory()
 	status := m.status
 	m.mu.Unlock()
 	// The supervisor first: who hears of the end from the command line may ask it
@@ -425,13 +431,14 @@ func (m *monitor) again() bool {
 	}
 	m.child.release()
 	m.listen.Close()
+	m.closeGroup()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.supervisor == nil {
 		return false
 	}
 	m.child, m.start, m.input, m.master, m.limits, m.failed = nil, nil, nil, nil, nil, nil
-	m.prepare, m.out = Prepare{}, &output{}
+	m.prepare, m.out, m.ending = Prepare{}, &output{}, false
 	m.status = api.Status{State: api.Created, MonitorPID: os.Getpid()}
 	if err := m.supervisor.Send(KindIdle, nil); err != nil {
 		m.quit(0)

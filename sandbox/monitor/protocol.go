@@ -33,6 +33,7 @@ const (
 //	            <-  idle        it can serve another sandbox: prepare, or the end
 //	            <-  fault       Error: the program did not start; the last packet
 //	attach, exec, signal ->
+//	            <-  exec ended  ExecEnded
 //	            <-  status      Status, to a supervisor that has connected later; pidfd
 const (
 	KindPrepare = "prepare"
@@ -46,6 +47,8 @@ const (
 	KindFault   = "fault"
 	KindStatus  = "status"
 	KindIdle    = "idle"
+
+	KindExecEnded = "exec ended"
 )
 
 // Prepare says what pid 1 is started in.
@@ -58,6 +61,7 @@ type Prepare struct {
 	UIDMap     []syscall.SysProcIDMap `json:"uid_map,omitempty"`
 	GIDMap     []syscall.SysProcIDMap `json:"gid_map,omitempty"`
 	Setgroups  bool                   `json:"setgroups,omitempty"`
+	Cgroup     string                 `json:"cgroup,omitempty"` // directory, made; empty: the sandbox has none of its own
 	// KeepID says that the user is not 0 in the sandbox: an execve does not give
 	// its capabilities back by itself.
 	KeepID bool `json:"keep_id,omitempty"`
@@ -98,6 +102,20 @@ type Exec struct {
 	Program pid1.Program
 	Stdio   api.Stdio
 	Detach  bool
+	ID      string // for exec ended; empty: nobody wants to know
+	Check   bool   // it is killed, with its process group, when the client goes away
+}
+
+// ExecEnded is the end of a further program.
+type ExecEnded struct {
+	ID   string
+	Code int
+}
+
+// Fields implements wire.Message.
+func (e *ExecEnded) Fields(c *wire.Coder) {
+	c.String(&e.ID)
+	wire.Int(c, &e.Code)
 }
 
 // Fields implements wire.Message.
@@ -121,4 +139,6 @@ func (e *Exec) Fields(c *wire.Coder) {
 	e.Program.Fields(c)
 	e.Stdio.Fields(c)
 	c.Bool(&e.Detach)
+	c.String(&e.ID)
+	c.Bool(&e.Check)
 }

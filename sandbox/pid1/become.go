@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -24,6 +25,9 @@ import (
 func (p *Program) become(s *sys.Script, id identity, have uint64, setgroups bool) error {
 	if err := rlimitCalls(s, p.Rlimits); err != nil {
 		return err
+	}
+	if p.OOMScoreAdj != nil {
+		scoreCalls(s, *p.OOMScoreAdj)
 	}
 	for c := range uintptr(64) {
 		if p.Caps&(1<<c) == 0 {
@@ -110,6 +114,16 @@ func rlimitCalls(s *sys.Script, limits []api.Rlimit) error {
 	return nil
 }
 
+// scoreCalls write /proc/self/oom_score_adj, proc_pid_oom_score_adj(5). The mount
+// is the sandbox's own; a program of the sandbox that has put something else there
+// has only harmed itself, but must not keep us waiting, as a fifo would.
+func scoreCalls(s *sys.Script, adj int) {
+	path, text := []byte("/proc/self/oom_score_adj\x00"), []byte(strconv.Itoa(adj))
+	cwd := unix.AT_FDCWD
+	s.Call("open oom_score_adj", unix.SYS_OPENAT, uintptr(cwd), sys.Pointer(s, &path[0]), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	s.CallOn("write oom_score_adj", unix.SYS_WRITE, sys.Pointer(s, &text[0]), uintptr(len(text)))
+}
+
 // explain says what the failure of a call of become means.
 func explain(err error) error {
 	e := api.Wrap("start the program", "", err)
@@ -117,6 +131,8 @@ func explain(err error) error {
 	switch {
 	case e.Errno == unix.EPERM && len(name) > 7 && name[:7] == "prlimit":
 		e.WithHint("an ordinary user cannot raise the hard limit: see ulimit -H -a")
+	case strings.Contains(name, "oom_score_adj") && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
+		e.WithHint("an ordinary user can raise --oom-score-adj, and not lower it below what it is: see /proc/self/oom_score_adj")
 	case e.Errno == unix.EINVAL && len(name) > 3 && name[:3] == "set":
 		e.WithHint("you have no subordinate id for the user or group: see /etc/subuid and /etc/subgid")
 	case e.Errno == unix.EAGAIN && len(name) > 9 && name[:9] == "setresuid":

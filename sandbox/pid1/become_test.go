@@ -96,8 +96,8 @@ func TestBecomeOrder(t *testing.T) {
 		"no new privileges": {Program{Caps: caps, Seccomp: ret, NoNewPrivs: true}, nobody, true, bounding +
 			"setgroups 3\nprctl PR_SET_KEEPCAPS 1\nsetresgid 1000 1000 1000\nsetresuid 65534 65534 65534\n" +
 			ambient + "capset permitted 0 effective 0 inheritable 0\n" + death + noNew + filtered + last},
-		"unconfined, a namespace of one id": {Program{Caps: caps, Rlimits: []api.Rlimit{{Name: "core"}, {Name: "nofile", Soft: 1, Hard: 2}}}, identity{}, false,
-			"prlimit64 core\nprlimit64 nofile\n" + bounding +
+		"unconfined, a namespace of one id": {Program{Caps: caps, OOMScoreAdj: new(int), Rlimits: []api.Rlimit{{Name: "core"}, {Name: "nofile", Soft: 1, Hard: 2}}}, identity{}, false,
+			"prlimit64 core\nprlimit64 nofile\nopen oom_score_adj\nwrite oom_score_adj\n" + bounding +
 				"prctl PR_SET_KEEPCAPS 1\nsetresgid 0 0 0\nsetresuid 0 0 0\n" +
 				ambient + "capset permitted 8000000001 effective 8000000001 inheritable 0\n" + death + last},
 	} {
@@ -117,9 +117,10 @@ func TestBecomeForReal(t *testing.T) {
 		return
 	}
 	const caps = 1<<5 | 1<<0
+	score := 777
 	for _, nnp := range []bool{false, true} {
 		p := Program{Caps: caps, NoNewPrivs: nnp, Rlimits: []api.Rlimit{{Name: "nofile", Soft: 20, Hard: 30}},
-			Seccomp: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}} // ret ALLOW
+			OOMScoreAdj: &score, Seccomp: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}} // ret ALLOW
 		var s sys.Script
 		have, err := permitted()
 		if err != nil {
@@ -133,11 +134,11 @@ func TestBecomeForReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := output(t, &sys.Entry{Paths: []string{"/bin/sh"}, Script: &s,
-			Args: []string{"sh", "-c", "cat /proc/self/status; echo soft $(ulimit -Sn) hard $(ulimit -Hn); test -e /proc/$$/fd/3 && echo leaked || echo closed"}})
+			Args: []string{"sh", "-c", "cat /proc/self/status; echo score $(cat /proc/self/oom_score_adj); echo soft $(ulimit -Sn) hard $(ulimit -Hn); test -e /proc/$$/fd/3 && echo leaked || echo closed"}})
 		for _, want := range []string{
 			"CapInh:\t0000000000000000", "CapPrm:\t0000000000000021", "CapEff:\t0000000000000021", "CapBnd:\t0000000000000021",
 			"CapAmb:\t0000000000000000", "Seccomp:\t2", fmt.Sprintf("NoNewPrivs:\t%d", map[bool]int{true: 1}[nnp]),
-			"Uid:\t0\t0\t0\t0", "soft 20 hard 30", "closed",
+			"Uid:\t0\t0\t0\t0", "soft 20 hard 30", "score 777", "closed",
 		} {
 			if !strings.Contains(out, want+"\n") {
 				t.Errorf("no_new_privs %t: %q is not in\n%s", nnp, want, out)
@@ -195,11 +196,12 @@ func TestRlimitCallsRefuseUnknown(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	for call, hint := range map[*os.SyscallError]string{
-		{Syscall: "prlimit64 nofile", Err: unix.EPERM}: "ulimit -H",
-		{Syscall: "setresuid", Err: unix.EINVAL}:       "/etc/subuid",
-		{Syscall: "setgroups", Err: unix.EINVAL}:       "/etc/subgid",
-		{Syscall: "setresuid", Err: unix.EAGAIN}:       "ulimit -u",
-		{Syscall: "seccomp", Err: unix.EPERM}:          "",
+		{Syscall: "prlimit64 nofile", Err: unix.EPERM}:     "ulimit -H",
+		{Syscall: "setresuid", Err: unix.EINVAL}:           "/etc/subuid",
+		{Syscall: "setgroups", Err: unix.EINVAL}:           "/etc/subgid",
+		{Syscall: "setresuid", Err: unix.EAGAIN}:           "ulimit -u",
+		{Syscall: "write oom_score_adj", Err: unix.EACCES}: "--oom-score-adj",
+		{Syscall: "seccomp", Err: unix.EPERM}:              "",
 	} {
 		var e *api.Error
 		err := explain(call)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -177,6 +178,15 @@ func (b *box) mountIPC() error {
 			return err
 		}
 		unix.Close(mount)
+	}
+	return nil
+}
+
+// resizeShm gives /dev/shm, which was made before it was known how large it is to
+// be, its size in bytes.
+func (b *box) resizeShm(size int64) error {
+	if err := sys.Reconfigure(b.dev, "shm", [2]string{"size", strconv.FormatInt(size, 10)}); err != nil {
+		return api.Wrap("resize", "/dev/shm", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ func (s *Spec) Fields(c *wire.Coder) {
 	s.Root.Fields(c)
 	wire.List(c, &s.Mounts)
 	s.Program.Fields(c)
+	wire.Int(c, &s.ShmSize)
 }
 
 // Fields implements wire.Message.
@@ -34,6 +35,7 @@ func (p *Program) Fields(c *wire.Coder) {
 	c.Bytes(&p.Seccomp)
 	c.Bool(&p.TTY)
 	c.Bool(&p.Init)
+	wire.Optional(c, &p.OOMScoreAdj, func(adj *int) { wire.Int(c, adj) })
 }
 
 // Fields implements wire.Message.

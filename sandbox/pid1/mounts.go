@@ -15,30 +15,35 @@ import (
 // mount makes one of the user's mounts.
 func (b *box) mount(m *api.Mount) error {
 	switch m.Type {
-	case "bind":
+	case api.MountBind:
 		return b.bind(m)
-	case "tmpfs":
+	case api.MountTmpfs:
 		return b.tmpfs(m)
 	}
 	return api.Errorf("mount", m.Target, "unknown mount type %q", m.Type)
 }
 
 func (b *box) bind(m *api.Mount) error {
+	o, err := parseBind(m)
+	if err != nil {
+		return err
+	}
 	source, dir, err := openSource(m)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(source)
-	tree, err := sys.CloneTree(source, "", true)
+	tree, err := o.clone(source, m)
 	if err != nil {
-		return api.Wrap("bind", m.Source, err)
+		return err
 	}
 	defer unix.Close(tree)
-	attr := uint64(sys.NOSUID | sys.NODEV)
-	if m.ReadOnly {
-		attr |= sys.RDONLY
+	if o.chown {
+		if err := b.giveAway(tree, m); err != nil {
+			return err
+		}
 	}
-	if err := sys.SetAttr(tree, attr, true); err != nil {
+	if err := o.restrict(tree); err != nil {
 		return api.Wrap("bind", m.Source, err)
 	}
 	target, err := b.target(m.Target, dir)
@@ -60,6 +65,18 @@ func openSource(m *api.Mount) (fd int, dir bool, err error) {
 	if err = unix.Fstat(fd, &st); err == nil && m.Ino != 0 && (st.Ino != m.Ino || uint64(st.Dev) != m.Dev) {
 		err = api.Errorf("bind", m.Source, "here it is another file than the one you named").
 			WithHint("it was mounted after sbx had started, or in another mount namespace: stop all sandboxes and try again in a minute")
+	}
+	if err == nil && m.Subpath != "" {
+		// Another sandbox may write there: a link leads nowhere else, however fast it
+		// is put in the place of a directory.
+		var below int
+		if below, err = sys.OpenInRoot(fd, m.Subpath, unix.O_PATH); err == nil {
+			unix.Close(fd)
+			fd = below
+			err = unix.Fstat(fd, &st)
+		} else {
+			err = api.Wrap("open", m.Subpath, errors.Unwrap(err)).WithHint("the path in the volume must exist")
+		}
 	}
 	if err != nil {
 		unix.Close(fd)

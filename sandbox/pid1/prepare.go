@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -22,9 +23,10 @@ type box struct {
 	sys   int
 	dev   int
 	pts   int
-	empty int // a read-only tmpfs with nothing in it
-	null  int // the host's /dev/null
-	root  int // set by build
+	empty int    // a read-only tmpfs with nothing in it
+	null  int    // the host's /dev/null
+	root  int    // set by build
+	user  string // of the program; set by build
 }
 
 // Points are the directories that must exist below the directory given to Main.
@@ -35,6 +37,11 @@ func prepare() (*box, error) {
 	var err error
 	if b.ns, err = parseNamespaces(os.Args[1]); err != nil {
 		return nil, err
+	}
+	if own := b.ns.New & OwnStep; own != 0 {
+		if err := unix.Unshare(int(own)); err != nil {
+			return nil, os.NewSyscallError("unshare", err)
+		}
 	}
 	// Nothing that is mounted here can show on the host: a mount namespace of another
 	// user namespace gets its copies as slaves (mount_namespaces(7)). What is shown of
@@ -107,6 +114,7 @@ var (
 		"scsi", "timer_list", "timer_stats"}
 	procReadOnly = []string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 	sysMasked    = []string{"firmware", "devices/virtual/powercap"}
+	sysNetwork   = []string{"class/net", "devices/virtual/net"}
 )
 
 // cover hides some files and directories of a mount and makes others read-only.
@@ -179,7 +187,7 @@ func (b *box) mountSys() error {
 	if !b.owns(unix.CLONE_NEWNET) {
 		return b.hostSys(uint64(attr))
 	}
-	mount, err := sys.NewMount("sysfs", attr)
+	mount, err := b.newSys(attr)
 	if errors.Is(err, unix.EPERM) {
 		return b.hostSys(uint64(attr))
 	}
@@ -188,6 +196,11 @@ func (b *box) mountSys() error {
 	}
 	if b.sys, err = b.point("sys", mount); err != nil {
 		return err
+	}
+	if b.ns.Sysfs {
+		if err := sys.SetAttr(b.sys, uint64(attr), false); err != nil {
+			return err
+		}
 	}
 	if err := b.mountCgroup(attr); err != nil {
 		return err
@@ -198,6 +211,19 @@ func (b *box) mountSys() error {
 	return b.cover(b.sys, sysMasked, nil)
 }
 
+// newSys shows the interfaces of the sandbox's network namespace.
+func (b *box) newSys(attr int) (int, error) {
+	switch {
+	case b.ns.Sysfs:
+		unix.CloseOnExec(Sysfs)
+		return Sysfs, nil
+	case b.ns.New&unix.CLONE_NEWNET == 0:
+		return -1, unix.EPERM // it is another sandbox's
+	}
+	return sys.NewMount("sysfs", attr)
+}
+
+// hostSys shows the host's /sys, but not its network to who has another one.
 func (b *box) hostSys(attr uint64) error {
 	mount, err := sys.CloneTree(unix.AT_FDCWD, "/sys", true)
 	if err != nil {
@@ -209,17 +235,37 @@ func (b *box) hostSys(attr uint64) error {
 	if b.sys, err = b.point("sys", mount); err != nil {
 		return err
 	}
-	return b.cover(b.sys, sysMasked, nil)
+	masked := sysMasked
+	if b.owns(unix.CLONE_NEWNET) {
+		masked = append(slices.Clone(masked), sysNetwork...)
+	}
+	if err := b.mountCgroup(int(attr)); err != nil {
+		return err
+	}
+	return b.cover(b.sys, masked, nil)
 }
 
-// mountCgroup shows the sandbox's own cgroup as /sys/fs/cgroup where the host
-// has the unified hierarchy there; elsewhere the directory stays empty.
+// mountCgroup shows the sandbox's own cgroup as /sys/fs/cgroup, or all of the host's
+// with its cgroup namespace, where the host has the unified hierarchy there;
+// elsewhere the directory stays empty. Who may write there may divide the cgroup,
+// but not change its limits, if the host has mounted it with nsdelegate, as systemd
+// does. cgroups(7).
 func (b *box) mountCgroup(attr int) error {
+	const at = "/sys/fs/cgroup"
 	var fs unix.Statfs_t
-	if err := unix.Statfs("/sys/fs/cgroup", &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+	if err := unix.Statfs(at, &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
 		return nil
 	}
-	mount, err := sys.NewMount("cgroup2", attr|sys.RDONLY)
+	var mount int
+	var err error
+	if !b.ns.Bare {
+		attr |= sys.RDONLY
+	}
+	if b.owns(unix.CLONE_NEWCGROUP) {
+		mount, err = sys.NewMount("cgroup2", attr)
+	} else if mount, err = sys.CloneTree(unix.AT_FDCWD, at, false); err == nil {
+		err = sys.SetAttr(mount, uint64(attr|sys.RDONLY), false)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,14 @@ import (
 
 // build makes the root file system and moves into it.
 func (b *box) build(spec *Spec) error {
+	b.user = spec.Program.User
 	if err := b.mountRoot(&spec.Root); err != nil {
 		return err
+	}
+	if spec.ShmSize != 0 {
+		if err := b.resizeShm(spec.ShmSize); err != nil {
+			return err
+		}
 	}
 	if err := b.fill(spec); err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sbx/api"
 )
 
@@ -30,6 +32,9 @@ const Control = 3
 
 // Self is the descriptor of the sealed memory file, which Main needs for --init.
 const Self = 4
+
+// Sysfs is the descriptor of a mount for /sys, if Namespaces.Sysfs says so.
+const Sysfs = 5
 
 // Packets on the control socket. The monitor may send spec before ready arrives.
 //
@@ -54,7 +59,15 @@ type Namespaces struct {
 	Bare bool
 	// Devices shows the host's devices: --privileged.
 	Devices bool
+	// Sysfs says that a file system for /sys comes along, since Main cannot make one
+	// of a network namespace that is another sandbox's.
+	Sysfs bool
 }
+
+// OwnStep are the namespaces that Main makes itself: the root of a cgroup
+// namespace is the cgroup of who makes it, which in clone(2) is the parent's,
+// even with CLONE_INTO_CGROUP.
+const OwnStep = unix.CLONE_NEWCGROUP
 
 // String is the form that goes into the argument vector.
 func (n Namespaces) String() string {
@@ -64,6 +77,9 @@ func (n Namespaces) String() string {
 	}
 	if n.Devices {
 		text += ",devices"
+	}
+	if n.Sysfs {
+		text += ",sysfs"
 	}
 	return text
 }
@@ -79,6 +95,7 @@ func parseNamespaces(text string) (Namespaces, error) {
 	n.Joined, err2 = strconv.ParseUint(words[1], 16, 64)
 	n.Bare = slices.Contains(words[2:], "bare")
 	n.Devices = slices.Contains(words[2:], "devices")
+	n.Sysfs = slices.Contains(words[2:], "sysfs")
 	return n, errors.Join(err1, err2)
 }
 
@@ -88,6 +105,7 @@ type Spec struct {
 	Root     Root        `json:"root"`
 	Mounts   []api.Mount `json:"mounts,omitempty"`
 	Program  Program     `json:"program"`
+	ShmSize  int64       `json:"shm_size,omitempty"` // of /dev/shm, bytes; 0: the usual one
 }
 
 // Root is the root file system.
@@ -121,6 +139,9 @@ type Program struct {
 	Seccomp    []byte       `json:"seccomp,omitempty"` // struct sock_filter array; empty: none
 	TTY        bool         `json:"tty,omitempty"`
 	Init       bool         `json:"init,omitempty"`
+	// OOMScoreAdj is how much sooner, or later, the program is killed than others
+	// when the machine has no memory left, -1000 to 1000; nil: as the supervisor.
+	OOMScoreAdj *int `json:"oom_score_adj,omitempty"`
 }
 
 // Order is what the monitor sends: a Spec, as it came, and which files come with

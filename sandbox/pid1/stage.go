@@ -22,6 +22,10 @@ func ShowHost(root *Root, at string) error {
 // StageBind mounts the source of a bind at name in the directory dir, which it
 // makes.
 func StageBind(m *api.Mount, dir int, name string) error {
+	o, err := parseBind(m)
+	if err != nil {
+		return err
+	}
 	source, isDir, err := openSource(m)
 	if err != nil {
 		return err
@@ -35,13 +39,13 @@ func StageBind(m *api.Mount, dir int, name string) error {
 	if err != nil {
 		return api.Wrap("stage", m.Source, err)
 	}
-	tree, err := sys.CloneTree(source, "", true)
+	tree, err := o.clone(source, m)
 	if err != nil {
-		return api.Wrap("bind", m.Source, errors.Unwrap(err))
+		return err
 	}
 	defer unix.Close(tree)
 	if m.ReadOnly {
-		if err := sys.SetAttr(tree, sys.RDONLY, true); err != nil {
+		if err := sys.SetAttr(tree, sys.RDONLY, !o.writable); err != nil {
 			return api.Wrap("bind", m.Source, errors.Unwrap(err))
 		}
 	}

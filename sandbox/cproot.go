@@ -1,0 +1,258 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/internal/sys"
+)
+
+// innerRoot is the root directory of a sandbox, with everything that is mounted in
+// it.
+type innerRoot struct {
+	f     *os.File // O_PATH
+	ns    *os.File // the mount namespace: without it the mounts below the root would go
+	clean func()   // when it is closed; may be nil
+}
+
+func (r *innerRoot) Close() {
+	r.f.Close()
+	r.ns.Close()
+	if r.clean != nil {
+		r.clean()
+	}
+}
+
+// inNamespace runs enter on a thread of its own, which it takes into a mount
+// namespace and into the root directory there.
+func inNamespace(enter func() error) (*innerRoot, error) {
+	type result struct {
+		r   *innerRoot
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		// Never unlocked: the thread, with its namespace and directory, ends here.
+		runtime.LockOSThread()
+		r, err := enterRoot(enter)
+		done <- result{r, err}
+	}()
+	got := <-done
+	return got.r, got.err
+}
+
+func enterRoot(enter func() error) (*innerRoot, error) {
+	// In the namespace /proc may be another one, in which we are not.
+	task, err := os.Open(fmt.Sprintf("/proc/self/task/%d", unix.Gettid()))
+	if err != nil {
+		return nil, err
+	}
+	defer task.Close()
+	if err := enter(); err != nil {
+		return nil, err
+	}
+	ns, err := unix.Openat(int(task.Fd()), "ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "ns/mnt", Err: err}
+	}
+	f, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(ns)
+		return nil, &os.PathError{Op: "open", Path: "/", Err: err}
+	}
+	return &innerRoot{f: os.NewFile(uintptr(f), "/"), ns: os.NewFile(uintptr(ns), "mnt")}, nil
+}
+
+// enterProgram goes into the mount namespace of a program, and to its root: not to
+// that of the program, which may have called chroot. That a pidfd names the
+// namespace makes it the right one, whatever has become of the program's number.
+func enterProgram(pidfd int) error {
+	// A thread that shares its directories with others cannot enter one. setns(2).
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("setns", err)
+	}
+	return os.NewSyscallError("chdir", unix.Chdir("/"))
+}
+
+// openInner opens the root of a sandbox that is held.
+func (s *Supervisor) openInner(h *hold, path string, write bool) (*innerRoot, error) {
+	c := &h.config
+	if h.pidfd >= 0 {
+		r, err := inNamespace(func() error { return enterProgram(h.pidfd) })
+		if errors.Is(err, unix.ESRCH) {
+			err = errEnded
+		}
+		return r, err
+	}
+	if c.ImageID == "" {
+		return nil, api.Errorf("copy", c.Name, "it does not run, and its root is the host's own file system").
+			WithHint("start it, or copy on the host")
+	}
+	mounts := append(s.hostMounts(c), s.ownFilesOf(c)...)
+	if err := reachable(c, mounts, path); err != nil {
+		return nil, err
+	}
+	own := "../../../sandboxes/" + c.ID
+	lower := append(slices.Clone(c.Layers), "../../../base")
+	var data string
+	if write {
+		// Volatile: what is copied is no safer on the disk than any other file, and a
+		// sync of the whole disk at the end would be the most of it.
+		data = "userxattr,volatile,lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + own + "/upper,workdir=" + own + "/work"
+	} else {
+		data = "userxattr,index=off,lowerdir=" + strings.Join(append([]string{own + "/upper"}, lower...), ":")
+	}
+	if write {
+		if err := s.unmarkVolatile(c.ID); err != nil {
+			return nil, err
+		}
+	}
+	var flags uintptr = unix.MS_NODEV
+	if !write || c.Isolation.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	links := filepath.Join(s.Dirs.Storage(), "overlay", "l")
+	r, err := inNamespace(func() error { return enterStopped(links, s.points, data, flags, mounts) })
+	if err != nil {
+		return nil, err
+	}
+	if write {
+		r.clean = func() {
+			if err := s.unmarkVolatile(c.ID); err != nil {
+				s.Log.Warn("tidy after a copy", "id", shortID(c.ID), "error", err)
+			}
+		}
+	}
+	return r, nil
+}
+
+// ownFilesOf are the files below /etc that the sandbox had when it ran.
+func (s *Supervisor) ownFilesOf(c *api.Config) []api.Mount {
+	var mounts []api.Mount
+	for _, name := range ownFiles {
+		path := s.ownFile(c.ID, name)
+		if _, err := os.Lstat(path); err == nil {
+			mounts = append(mounts, api.Mount{Type: "bind", Source: path, Target: "/etc/" + name})
+		}
+	}
+	return mounts
+}
+
+// unmarkVolatile makes it possible to mount a volatile overlay once more, see renew.
+func (s *Supervisor) unmarkVolatile(id string) error {
+	dir := filepath.Join(s.Dirs.Sandboxes(), id)
+	if err := os.RemoveAll(filepath.Join(dir, "work", "work", "incompat")); err != nil {
+		return diskError("remove", dir, err)
+	}
+	return nil
+}
+
+// reachable refuses paths to what a sandbox has only while it runs.
+func reachable(c *api.Config, mounts []api.Mount, path string) error {
+	clean := filepath.Clean("/" + path)
+	for _, m := range mounts {
+		target := filepath.Clean("/" + m.Target)
+		if m.Type == "tmpfs" && (clean == target || strings.HasPrefix(clean, target+"/")) {
+			return api.Errorf("copy", c.Name+":"+path, "a tmpfs is mounted at %s while it runs, and it does not run", target).
+				WithHint("start it, or copy to another place")
+		}
+	}
+	return nil
+}
+
+// enterStopped mounts the file system of a sandbox that does not run, and its binds,
+// in a namespace of its own. Names in data are relative to dir.
+func enterStopped(dir, at, data string, flags uintptr, mounts []api.Mount) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return &os.PathError{Op: "make private", Path: "/", Err: err}
+	}
+	if err := unix.Chdir(dir); err != nil {
+		return &os.PathError{Op: "chdir", Path: dir, Err: err}
+	}
+	if err := unix.Mount("overlay", at, "overlay", flags, data); err != nil {
+		return &os.PathError{Op: "mount overlay", Path: at, Err: err}
+	}
+	if err := unix.Chdir(at); err != nil {
+		return &os.PathError{Op: "chdir", Path: at, Err: err}
+	}
+	root, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	defer unix.Close(root)
+	slices.SortStableFunc(mounts, func(x, y api.Mount) int {
+		return strings.Count(filepath.Clean(x.Target), "/") - strings.Count(filepath.Clean(y.Target), "/")
+	})
+	for i := range mounts {
+		if err := attachStopped(root, &mounts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachStopped mounts what the sandbox has at a place, as it would be there if it
+// ran: a bind, or of a tmpfs an empty one that nobody can write to.
+func attachStopped(root int, m *api.Mount) error {
+	target, err := sys.OpenInRoot(root, m.Target, unix.O_PATH)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil // it was never started: nothing of it can be named
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	var tree int
+	if m.Type == "tmpfs" {
+		tree, err = sys.NewMount("tmpfs", sys.RDONLY|sys.NOSUID|sys.NODEV)
+	} else {
+		tree, err = bindTree(m)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	return sys.Attach(tree, target)
+}
+
+func bindTree(m *api.Mount) (int, error) {
+	fd, err := unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, api.Wrap("open", m.Source, err).WithHint("the source of a bind must exist")
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return -1, &os.PathError{Op: "stat", Path: m.Source, Err: err}
+	}
+	if m.Ino != 0 && (st.Ino != m.Ino || uint64(st.Dev) != m.Dev) {
+		return -1, api.Errorf("bind", m.Source, "it is another file than when the sandbox was made")
+	}
+	tree, err := sys.CloneTree(fd, "", true)
+	if err != nil {
+		return -1, err
+	}
+	attr := uint64(sys.NOSUID | sys.NODEV)
+	if m.ReadOnly {
+		attr |= sys.RDONLY
+	}
+	if err := sys.SetAttr(tree, attr, true); err != nil {
+		unix.Close(tree)
+		return -1, err
+	}
+	return tree, nil
+}
