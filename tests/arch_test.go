@@ -34,9 +34,11 @@ var layers = map[string][]string{
 	"network/etc":     base,
 	"network/names":   with(base, "network/etc"),
 	"cgroup":          base,
+	"cgroup/delegate": with(base, "cgroup"),
 	"image":           base,
 	"image/transfer":  with(base, "image"),
 	"volume":          base,
+	"units":           base,
 	"fuse-overlay":    base,
 	"seccomp":         base,
 	"view":            base,
@@ -46,12 +48,13 @@ var layers = map[string][]string{
 	"sandbox/pid1":    with(base, "seccomp"),
 	"sandbox/monitor": with(base, "seccomp", "cgroup", "sandbox/logfile", "sandbox/pid1"),
 	"sandbox/keeper":  base,
-	"sandbox": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view",
-		"sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
+	"sandbox/cp":      base,
+	"sandbox": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
+		"sandbox/cp", "sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
 	"build": with(base, "image", "sandbox"),
 
 	"cmd/sbx": with(base, "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
-	"cmd/sbxd": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "view",
+	"cmd/sbxd": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "cgroup/delegate", "image", "image/transfer", "volume", "fuse-overlay", "view",
 		"sandbox", "sandbox/keeper", "build"),
 
 	"seccomp/internal/mksyscalls": {}, // makes a table of seccomp; not linked
@@ -61,6 +64,7 @@ var layers = map[string][]string{
 	"tests/wiretest": {"internal/wire"},
 	"tests/nested":   {},
 	"tests/registry": {},
+	"tests/vm":       {},
 	"contrib/bench":  {"tests/instance", "tests/registry"},
 }
 
@@ -134,7 +138,7 @@ func TestArchSmallBinaryStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limit = 3_750_000 // docs/adr/0007
+	const limit = 4_000_000 // docs/adr/0007
 	if st.Size() >= limit {
 		t.Errorf("sbx has %d bytes, the limit is %d", st.Size(), limit)
 	}

@@ -130,17 +130,16 @@ func TestDockersFlagsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
 	for _, flags := range [][]string{
-		{"--memory", "1g"}, {"-m", "1g"}, {"--cpus", "1"}, {"--pids-limit", "5"}, {"--cpuset-cpus", "0"}, {"--link", "a"}, {"--network", "pasta"},
-		{"--device", "/dev/null"}, {"--gpus", "all"}, {"--restart", "always"}, {"--restart", "on-failure:3"}, {"--restart", "unless-stopped"},
-		{"--health-cmd", "true"}, {"--log-driver", "journald"}, {"--volumes-from", "a"}, {"--cgroup-parent", "x"}, {"--oom-kill-disable"},
+		{"--link", "a"},
+		{"--device", "/dev/null"}, {"--gpus", "all"}, {"--log-driver", "journald"}, {"--oom-kill-disable"},
 		{"--sysctl", "net.ipv4.ip_forward=1"}, {"--security-opt", "apparmor=x"}, {"--security-opt", "label=disable"}, {"--userns", "host"},
-		{"--runtime", "runsc"}, {"--isolation", "hyperv"}, {"--storage-opt", "size=1g"}, {"--shm-size", "1g"},
+		{"--runtime", "runsc"}, {"--isolation", "hyperv"}, {"--storage-opt", "size=1g"},
 		{"--group-add", "audio"}, {"--ipc", "container:a"},
 	} {
 		r := e.Run(append(append([]string{"run", "--rm"}, flags...), "host", "true")...)
 		supported := r.Code == 0 && r.Err == ""
 		switch flags[0] {
-		case "--group-add", "--shm-size", "--platform", "--userns": // may be there already
+		case "--group-add": // may be there already
 			if supported {
 				continue
 			}
@@ -149,7 +148,7 @@ func TestDockersFlagsAreRefused(t *testing.T) {
 			t.Errorf("%q: %+v", flags, r)
 		}
 	}
-	for _, verb := range []string{"build", "commit", "cp", "volume", "stats", "pause", "update", "diff", "events"} {
+	for _, verb := range []string{"build"} {
 		r := e.Run(verb, "x")
 		if r.Code == 0 || r.Out != "" || !strings.Contains(r.Err, verb+" is not supported yet") {
 			t.Errorf("sbx %s: %+v", verb, r)

@@ -29,6 +29,12 @@ var probes = map[string]func() error{
 	"registry": func() error {
 		return errors.Join(program("docker-registry"), program("skopeo"), program("podman"))
 	},
+	// A systemd of the user's that answers on the session's D-Bus.
+	"systemd": func() error {
+		return output("busctl", "--user", "--quiet", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+			"org.freedesktop.DBus.Peer", "Ping")
+	},
+	"cgroups": probeCgroups,
 }
 
 // Need skips the test when the machine lacks one of the features; when SBX_MUST
@@ -81,6 +87,13 @@ func probePasta() error {
 		return err
 	}
 	return tun.Close()
+}
+
+// probeCgroups asks systemd for a cgroup that the user may divide, with the three
+// controllers that every distribution gives away.
+func probeCgroups() error {
+	return output("systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "sh", "-ec",
+		`cd "/sys/fs/cgroup$(sed s/^0::// /proc/self/cgroup)"; for c in cpu memory pids; do grep -w $c cgroup.controllers; done; test -w cgroup.procs`)
 }
 
 func output(name string, args ...string) error {

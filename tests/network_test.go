@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -282,6 +283,16 @@ func TestNetworkOfOthers(t *testing.T) {
 	e.Is(e.OK("exec", "web", "readlink", "/proc/self/ns/net"), append(joined, "readlink", "/proc/self/ns/net")...)
 	e.Is(e.OK("exec", "web", "cat", "/etc/hosts"), append(joined, "cat", "/etc/hosts")...)
 	e.Is(e.OK("exec", "web", "cat", "/etc/resolv.conf"), append(joined, "cat", "/etc/resolv.conf")...)
+	e.Is(e.OK("exec", "web", "cat", "/etc/hostname"), append(joined, "cat", "/etc/hostname")...)
+	for _, more := range [][]string{nil, {"--pid", "container:web"}, {"--cap-add", "SYS_ADMIN"}, {"--privileged"}} {
+		run := append(append([]string{"run", "--rm", "--network", "container:web"}, more...), "busybox", "sh", "-c")
+		e.Is(e.OK("exec", "web", "hostname"), append(run, "hostname; test $HOSTNAME = $(hostname)")...)
+		// Only the interfaces there, by all their names.
+		e.Is("eth0\nlo", append(run, "ls /sys/class/net")...)
+		e.Is("lo", append(run, "ls /sys/devices/virtual/net | grep -v eth0")...)
+		e.Is(e.OK("exec", "web", "cat", "/sys/class/net/eth0/address"), append(run, "cat /sys/class/net/eth0/address")...)
+	}
+	e.Is("read-only", append(joined, "sh", "-c", "grep -q ' /sys sysfs ro,' /proc/mounts && echo read-only")...)
 	e.Is(e.ip("web", "lab"), append(joined, "sh", "-c", "echo x | nc 127.0.0.1 80 | head -n1 >/dev/null; nc db 80 </dev/null | head -n1")...)
 	e.Fails(125, "nosuch", "run", "--rm", "--network", "container:nosuch", "busybox", "true")
 	e.OK("stop", "-t", "0", "db")
@@ -296,6 +307,82 @@ func TestNetworkOfOthers(t *testing.T) {
 	e.Fails(1, "it was made with --network none", "network", "connect", "lab", e.OK("create", "--network", "none", "busybox", "true"))
 	e.Fails(125, "conflicting options", "run", "--rm", "--network", "lab", "--network", "host", "busybox", "true")
 	e.Fails(125, "specified multiple times", "run", "--rm", "--network", "lab", "--network", "lab", "busybox", "true")
+}
+
+// What a program has written into its own files stays; what we have written follows.
+func TestNetworkFilesOfTheProgram(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	e.Busybox()
+	e.OK("network", "create", "lab")
+	e.serve("box", "--network", "lab")
+	e.OK("run", "-d", "--name", "same", "--network", "container:box", "busybox", "sleep", "1000")
+	has := func(file, line string, want bool) {
+		t.Helper()
+		for _, who := range []string{"box", "same"} {
+			if text := e.OK("exec", who, "cat", file); strings.Contains("\n"+text+"\n", "\n"+line+"\n") != want {
+				t.Errorf("%s: a line %q: %v, want %v, in %q", who, line, !want, want, text)
+			}
+		}
+	}
+	named := e.ip("box", "lab") + "\t" + e.OK("exec", "box", "hostname") + " "
+	has("/etc/hosts", named+"box", true)
+	e.OK("exec", "box", "sh", "-c", "echo '192.0.2.1 mine' >>/etc/hosts; echo '# mine' >>/etc/resolv.conf")
+	e.OK("rename", "box", "crate")
+	if text := e.OK("exec", "same", "cat", "/etc/hosts") + "\n"; !strings.Contains(text, named+"crate\n") || strings.Contains(text, named+"box") {
+		t.Errorf("after rename: %q", text)
+	}
+	e.OK("rename", "crate", "box")
+	has("/etc/hosts", "192.0.2.1 mine", true)
+	has("/etc/hosts", named+"box", true)
+	has("/etc/hosts", named+"crate", false)
+	before := e.OK("exec", "box", "cat", "/etc/resolv.conf")
+	e.OK("network", "connect", "bridge", "box")
+	has("/etc/hosts", "192.0.2.1 mine", true)
+	has("/etc/hosts", e.ip("box", "bridge")+"\t"+e.OK("exec", "box", "hostname")+" box", true)
+	e.Is(before, "exec", "same", "cat", "/etc/resolv.conf")
+	e.OK("network", "disconnect", "lab", "box")
+	has("/etc/hosts", named+"box", false)
+	has("/etc/hosts", "192.0.2.1 mine", true)
+	// A new start begins anew, as it does for Docker.
+	e.OK("restart", "-t", "0", "box")
+	e.awaitServes("box")
+	if text := e.OK("exec", "box", "cat", "/etc/hosts"); strings.Contains(text, "mine") {
+		t.Errorf("after a restart: %q", text)
+	}
+}
+
+// What it writes is on disk, and does not fill the directory that the sockets of
+// all are in. Who gets its directories next finds nothing of it.
+func TestNetworkFilesAreOnDisk(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	e.Busybox()
+	e.OK("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+	id := e.OK("inspect", "-f", "{{.Id}}", "box")
+	for _, file := range []string{"hosts", "resolv.conf", "hostname"} {
+		e.OK("exec", "box", "sh", "-c", "head -c 1000000 /dev/zero >>/etc/"+file)
+		st, err := os.Stat(filepath.Join(e.Data, "sandboxes", id, file))
+		if err != nil || st.Size() < 1000000 {
+			t.Errorf("%s: %+v, %v", file, st, err)
+		}
+		if _, err := os.Stat(filepath.Join(e.Instance.Run, id, file)); err == nil {
+			t.Errorf("%s is in the runtime directory", file)
+		}
+	}
+	look := "grep -c mine /etc/hosts /etc/resolv.conf /etc/hostname; stat -c '%a %u' /etc/hosts /etc/resolv.conf /etc/hostname"
+	want := e.Run("run", "--rm", "busybox", "sh", "-c", look).Out
+	for _, spoil := range []string{"for f in hosts resolv.conf hostname; do echo mine >>/etc/$f; done",
+		"cd /etc; chmod 600 hosts; chown 1:1 resolv.conf; : >hostname", "yes mine | head -n 5000 >/etc/hosts"} {
+		for range 3 {
+			e.OK("run", "--rm", "busybox", "sh", "-c", spoil)
+		}
+		for range 3 {
+			if got := e.Run("run", "--rm", "busybox", "sh", "-c", look).Out; got != want {
+				t.Errorf("after %q: %q, want %q", spoil, got, want)
+			}
+		}
+	}
 }
 
 // The sandbox's own files are mounts: its layer never gets them.

@@ -145,22 +145,33 @@ type conversation struct {
 
 func (n *networked) converse() *conversation {
 	n.t.Helper()
+	return n.converseOn("lab")
+}
+
+func (n *networked) converseOn(network string) *conversation {
+	n.t.Helper()
 	c, err := net.Dial("tcp", n.addr)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { c.Close() })
 	talk := &conversation{c, n.t}
-	if err := talk.read(n.joined("web", "lab", "Gateway") + "\n"); err != nil {
+	if err := talk.read(n.joined("web", network, "Gateway") + "\n"); err != nil {
 		n.t.Fatal(err)
 	}
 	return talk
 }
 
-func (c *conversation) read(want string) error {
+// soon gives what follows a deadline of its own.
+func (c *conversation) soon() {
+	c.t.Helper()
 	if err := c.SetDeadline(time.Now().Add(patience / 3)); err != nil {
-		return err
+		c.t.Fatal(err)
 	}
+}
+
+func (c *conversation) read(want string) error {
+	c.soon()
 	got := make([]byte, len(want))
 	for n := 0; n < len(got); {
 		m, err := c.Read(got[n:])
@@ -179,6 +190,7 @@ func (c *conversation) read(want string) error {
 func (c *conversation) goesOn(after string) {
 	c.t.Helper()
 	words := "after the death of " + after
+	c.soon()
 	_, err := c.Write([]byte(words))
 	if err == nil {
 		err = c.read(words)

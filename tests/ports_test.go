@@ -186,6 +186,9 @@ func TestPortsTakenAndForbidden(t *testing.T) {
 	refused("invalid IP address", "-p", "1.2.3:"+at(3)+":80")
 	refused("exclude each other", "-p", at(3)+":80", "--network", "host")
 	refused("exclude each other", "-P", "--network", "none")
+	e.OK("rename", "web", "tube")
+	refused("taken by sandbox tube", "-p", at(1)+":80")
+	e.OK("rename", "tube", "web")
 	// What failed holds no port, also where another of its ports was had already.
 	refused("taken by sandbox web", "-p", at(3)+":80", "-p", at(1)+":80")
 	if !free(p+3, 1) {

@@ -51,7 +51,7 @@ func TestRunFaultsAreOurs(t *testing.T) {
 	e := Sbx(t)
 	e.Fails(125, "no-such-image", "run", "-q", "--rm", "no-such-image", "true")
 	e.Fails(125, "--no-such-flag", "run", "--no-such-flag", "host", "true")
-	e.Fails(125, "--memory", "run", "--rm", "--memory", "1g", "host", "true")
+	e.Fails(125, "limit memory", "run", "--rm", "--memory", "1k", "host", "true")
 	e.Fails(125, "/no/such/source", "run", "--rm", "-v", "/no/such/source:/mnt", "host", "true")
 	e.Fails(125, "nobody-we-know", "run", "--rm", "-u", "nobody-we-know", "host", "true")
 	e.Fails(125, "bad/name", "run", "--rm", "--name", "bad/name", "host", "true")

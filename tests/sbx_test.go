@@ -17,7 +17,7 @@ import (
 
 // patience bounds what must happen but takes an unknown time. No test measures
 // by it: it only turns a hang into a failure.
-const patience = 30 * time.Second
+var patience = instance.Patience
 
 // Env is an instance of sbx that belongs to one test.
 type Env struct {

@@ -78,6 +78,21 @@ func (i *Instance) Env() []string {
 	return append(env, i.Extra...)
 }
 
+// Patience is how long something may take that is bound to happen. SBX_PATIENCE says
+// it for a slow machine, in the words of time.ParseDuration.
+var Patience = patience(os.Getenv("SBX_PATIENCE"))
+
+func patience(words string) time.Duration {
+	if words == "" {
+		return 30 * time.Second
+	}
+	d, err := time.ParseDuration(words)
+	if err != nil || d <= 0 {
+		panic("SBX_PATIENCE is no duration: " + words)
+	}
+	return d
+}
+
 // Command is sbx with args, in this instance and in its home directory.
 func (i *Instance) Command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, i.Sbx(), args...)
@@ -93,7 +108,7 @@ func (i *Instance) Clear() error {
 	if _, err := os.Lstat(filepath.Join(i.Run, "sock")); err != nil {
 		return nil // never started
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 	defer cancel()
 	ids, err := i.Command(ctx, "ps", "-aq", "--no-trunc").Output()
 	if err != nil {
@@ -165,7 +180,7 @@ func (i *Instance) Remove() error {
 		return nil
 	}
 	// Only the user's own root over those ids may: newuidmap(1) by unshare(1).
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "unshare", "--user", "--map-root-user", "--map-auto", "--",
 		"rm", "-rf", "--one-file-system", i.Root).CombinedOutput()

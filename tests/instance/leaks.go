@@ -10,7 +10,7 @@ import (
 )
 
 // settled is how long what goes on behind the answer of a command may take.
-const settled = 10 * time.Second
+var settled = Patience / 3
 
 // slots is how many monitors, with a first process each, a supervisor keeps ready
 // for the next sandboxes.
@@ -70,7 +70,7 @@ func (i *Instance) files() []string {
 	}
 	unexpected(filepath.Join(i.Data, "sandboxes"))
 	// The sockets of processes that were killed are replaced by the next ones.
-	unexpected(i.Run, "lock", "parent.lock", "sock", "holder.sock", "bin", "rootlesskit", "storage", "switch", "outlet.json")
+	unexpected(i.Run, "lock", "parent.lock", "sock", "holder.sock", "bin", "rootlesskit", "storage", "switch", "outlet.json", "cgroup.json")
 	return found
 }
 
