@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_zfs,no_vpnkit,no_gvisortapvsock,no_lxcusernic
 GOBUILD := go build -trimpath -tags $(TAGS) -ldflags "-s -w -X sbx/api.Version=$(VERSION)"
 
-.PHONY: build run test check bench measure lint man install clean help
+.PHONY: build run test check test-vm check-vm bench measure lint man install uninstall clean help
 
 build: ## bin/sbx and bin/sbxd, both static
 	@command -v go >/dev/null || { contrib/setup build; exit 1; }
@@ -33,9 +33,23 @@ check: build lint
 	roots=$$(contrib/testroots) && eval "export $$roots" && \
 	  SBX_BIN=$(abspath $(BIN)) go test -tags $(TAGS) -count=1 -timeout 9m $(TESTFLAGS) ./...
 
+test-vm: ## sbx installed in a virtual machine with systemd: every end-to-end test, logins, reboots
+	contrib/setup vm
+	contrib/as-user make --no-print-directory check-vm
+
+# Runs as the unprivileged user. SBX_VM_RUN chooses end-to-end tests, TESTFLAGS the others.
+check-vm: build
+	rm -rf $(BIN)/vm
+	$(MAKE) --no-print-directory install DESTDIR=$(BIN)/vm/root PREFIX=/usr/local
+	go test -c -tags $(TAGS) -o $(BIN)/vm/tests.test ./tests
+	roots=$$(contrib/testroots) && eval "export $$roots" && \
+	  trap 'tests/vm/vm down' EXIT && trap 'exit 1' INT TERM HUP && \
+	  SBX_VM=$(abspath $(BIN))/vm go test -count=1 -timeout 60m -v $(TESTFLAGS) ./tests/vm
+
 bench: ## sbx beside bwrap (and podman, crun where installed); table, and bin/out/bench.json
 	contrib/setup test
-	contrib/as-user make --no-print-directory measure BENCHFLAGS='$(BENCHFLAGS)'
+	contrib/bench/outside sh -c \
+	  'contrib/as-user make --no-print-directory measure BENCHFLAGS="$${SBX_BENCH_OUTSIDE:+--outside $$SBX_BENCH_OUTSIDE} $(BENCHFLAGS)"'
 
 # Runs as the unprivileged user. BENCHFLAGS goes to the benchmark: see contrib/bench.
 measure: build
@@ -45,20 +59,33 @@ measure: build
 	  $(BIN)/bench --bin $(abspath $(BIN)) --rootfs "$$SBX_TEST_BUSYBOX" --json $(BIN)/out/bench.json $(BENCHFLAGS)
 
 lint: ## format, vet, layers, sizes of functions and files
-	@bad=$$(gofmt -l api cmd contrib internal sandbox tests $$(ls -d userns slirp seccomp image network view 2>/dev/null)); \
+	@bad=$$(gofmt -l $$(ls -d */ | grep -vx -e bin/ -e vendor/)); \
 	  test -z "$$bad" || { echo "gofmt -w $$bad"; exit 1; }
 	go vet -tags $(TAGS) ./...
 	go test -tags $(TAGS) -count=1 -run '^TestArch' ./tests
 
-man: build ## man/man1/*.1, from the commands' own help
-	contrib/mkman $(BIN)/sbx man/man1
+man: build ## bin/man/*.1, from the commands' own help
+	contrib/mkman $(BIN)/sbx $(BIN)/man
 
-install: build ## into PREFIX (default /usr/local); DESTDIR is honoured
+# What make install puts below PREFIX.
+INSTALLED := bin/sbx libexec/sbx/sbxd share/man/man1/sbx.1 share/man/man1/sbx-*.1 \
+	share/bash-completion/completions/sbx share/zsh/site-functions/_sbx share/fish/vendor_completions.d/sbx.fish
+
+install: man ## into PREFIX (default /usr/local); DESTDIR is honoured
 	install -D -m 755 $(BIN)/sbx $(DESTDIR)$(PREFIX)/bin/sbx
 	install -D -m 755 $(BIN)/sbxd $(DESTDIR)$(PREFIX)/libexec/sbx/sbxd
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(BIN)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	for shell in bash zsh fish; do $(BIN)/sbx completion $$shell >$(BIN)/completion.$$shell || exit; done
+	install -D -m 644 $(BIN)/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sbx
+	install -D -m 644 $(BIN)/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sbx
+	install -D -m 644 $(BIN)/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sbx.fish
+
+uninstall: ## what install has put there
+	cd $(DESTDIR)$(PREFIX) && rm -f $(INSTALLED)
 
 clean: ## what was built here
-	rm -rf $(BIN) man
+	rm -rf $(BIN)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
