@@ -22,10 +22,12 @@ type bench struct {
 	*instance.Instance
 	report   report
 	quick    bool
+	outside  string // address of an iperf3 server, or nothing
 	deadline time.Time
 	rootfs   string // the archive of the image that is run
 	root     string // the image, unpacked, for bwrap and crun
 	peers    peers
+	found    []side  // once they are asked for
 	store    *remote // what pull and push rows need, once they are asked for
 	closers  []func() error
 }

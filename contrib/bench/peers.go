@@ -12,6 +12,7 @@ import (
 type peers struct {
 	run, exec []subject
 	end       []subject
+	podman    bool // it works
 }
 
 // findPeers sets up podman and crun when they are installed. One that does not
@@ -54,7 +55,8 @@ func (b *bench) podman(rootfs string) error {
 	}
 	b.peers.run = append(b.peers.run, cmd("run", "--rm", "--network", "none", image, "true"))
 	b.peers.exec = append(b.peers.exec, cmd("exec", "target", "true"))
-	b.peers.end = append([]subject{cmd("rm", "-f", "-t", "0", "target")}, b.peers.end...)
+	b.peers.end = append([]subject{cmd("rm", "-a", "-f", "-t", "0")}, b.peers.end...)
+	b.peers.podman = true
 	return nil
 }
 
