@@ -194,7 +194,7 @@ func (t *tables) askingRules(sandbox rule) {
 var noIPv6 = netip.MustParsePrefix("::/64")
 
 // inetRules decide what the switch takes for itself, and what it forwards.
-func (t *tables) inetRules(device string, aliases []netip.Prefix) {
+func (t *tables) inetRules(device, shortcut string, aliases []netip.Prefix) {
 	accept := rule{verdict(expr.VerdictAccept)}
 	known := rule{&expr.Ct{Key: expr.CtKeySTATE, Register: first},
 		&expr.Bitwise{SourceRegister: first, DestRegister: first, Len: 4, Xor: make([]byte, 4),
@@ -207,6 +207,8 @@ func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 	t.add(t.input, rule{meta(from), is(ifname("lo")...)}, accept)
 	t.askingRules(sandbox)
 	t.add(t.input, known, accept)
+	// Only a process of ours can send from there.
+	t.add(t.input, rule{meta(from), is(ifname(shortcut)...)}, accept)
 	// Neighbours; those of sandboxes are checked above. Routers are on the way out only.
 	for _, kind := range []byte{ndSolicit, ndAdvert} {
 		t.add(t.input, icmp6(kind), accept)
@@ -228,8 +230,11 @@ func (t *tables) inetRules(device string, aliases []netip.Prefix) {
 	t.add(t.forward, known, accept)
 	// Where the host has loaded br_netfilter, what stays on a bridge passes here.
 	t.add(t.forward, rule{meta(from), &expr.Meta{Key: to, Register: four}, in(t.within)}, accept)
+	t.add(t.forward, rule{meta(from), is(ifname(shortcut)...), meta(to), in(t.bridges)}, accept)
 	out := rule{meta(to), is(ifname(device)...)}
-	t.add(t.forward, out, rule{meta(from), in(t.out), jump(t.outward)})
+	for _, name := range []string{device, shortcut} {
+		t.add(t.forward, rule{meta(to), is(ifname(name)...), meta(from), in(t.out), jump(t.outward)})
+	}
 	t.add(t.forward, sandbox, rule{reject(adminProhibited)})
 
 	// An IPv4 address written as IPv6 is one to slirp4netns, 127.0.0.1 too.

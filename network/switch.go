@@ -22,6 +22,9 @@ type Options struct {
 	MTU     int            // of the way out, and so the largest of a network
 	Device  string         // the way out; it need not be there
 	Aliases []netip.Prefix // addresses behind the way out that stand for the host
+	// Shortcut is a device of ours that sandboxes may send to as they may to the way
+	// out, and that may send to them, slirp/out. It need not be there; "" is none.
+	Shortcut string
 	// Used names the sandboxes, also those that do not run, that would miss a
 	// network. It may be nil.
 	Used func(network string) []string
@@ -86,7 +89,7 @@ func Open(o Options) (s *Switch, err error) {
 	if err := s.thread.at(nil, s.openInside); err != nil {
 		return nil, errors.Join(api.Wrap(op, "", err), s.Close())
 	}
-	if err := s.tables.install(o.Device, o.Aliases); err != nil {
+	if err := s.tables.install(o.Device, o.Shortcut, o.Aliases); err != nil {
 		return nil, errors.Join(withHint(api.Wrap("set up nftables in the switch", "", err), why(err)), s.Close())
 	}
 	return s, nil
@@ -100,7 +103,7 @@ func (s *Switch) openInside() (err error) {
 		return err
 	}
 	// The way out first: with forwarding the kernel forgets the router otherwise.
-	return write(append([]setting{hearRouters(s.o.Device, true)}, settings...)...)
+	return write(append([]setting{hearRouters(s.o.Device, true), strict(s.o.Device)}, settings...)...)
 }
 
 func withHint(e *api.Error, hint string) *api.Error {

@@ -17,8 +17,9 @@ type setting struct{ name, value string }
 // The first one resets others.
 var settings = []setting{
 	{"ipv4/ip_forward", "1"},
-	// A packet comes in where an answer to it would go out.
-	{"ipv4/conf/all/rp_filter", "1"}, {"ipv4/conf/default/rp_filter", "1"},
+	// A packet comes in where an answer to it would go out, but for the shortcut, which
+	// says so itself: the larger one of both values counts.
+	{"ipv4/conf/all/rp_filter", "0"}, {"ipv4/conf/default/rp_filter", "1"},
 	// Nobody asks by ARP for the addresses of other networks.
 	{"ipv4/conf/all/arp_ignore", "1"},
 	{"ipv4/conf/all/send_redirects", "0"}, {"ipv4/conf/default/send_redirects", "0"},
@@ -43,6 +44,9 @@ func hearRouters(name string, hear bool) setting {
 	}
 	return setting{"ipv6/conf/" + name + "/accept_ra", value}
 }
+
+// strict is the default for an interface that was there before.
+func strict(name string) setting { return setting{"ipv4/conf/" + name + "/rp_filter", "1"} }
 
 // write needs to be called in the switch: whose settings these files are depends on
 // who looks.

@@ -125,7 +125,7 @@ func (t *tables) add(c *nftables.Chain, parts ...rule) {
 
 // install makes the tables, or brings those of an earlier supervisor up to date,
 // in one step: there is no moment without rules. The sets keep what they have.
-func (t *tables) install(device string, aliases []netip.Prefix) error {
+func (t *tables) install(device, shortcut string, aliases []netip.Prefix) error {
 	t.conn.AddTable(t.bridge)
 	t.conn.AddTable(t.inet)
 	for _, s := range append(slices.Clone(t.all), t.asked4, t.asked6) {
@@ -138,7 +138,7 @@ func (t *tables) install(device string, aliases []netip.Prefix) error {
 		t.conn.FlushChain(c)
 	}
 	t.bridgeRules()
-	t.inetRules(device, aliases)
+	t.inetRules(device, shortcut, aliases)
 	return t.conn.Flush()
 }
 

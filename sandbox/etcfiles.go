@@ -188,6 +188,7 @@ func (s *Supervisor) resolversChanged(text []byte) {
 
 // hostChanged follows the addresses by which sandboxes reach the host.
 func (s *Supervisor) hostChanged() {
+	s.leadOut() // there may have been no way out until now
 	reach := s.hostAddrs()
 	s.nets.mu.Lock()
 	same := slices.Equal(reach, s.nets.reach)

@@ -6,12 +6,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"sbx/api"
 	"sbx/network"
 	"sbx/network/etc"
 	"sbx/network/names"
 	"sbx/slirp"
+	"sbx/slirp/out"
 	"sbx/slirp/ports"
 )
 
@@ -56,7 +58,7 @@ func (s *Supervisor) network() (*networks, error) {
 		return nil, api.Wrap("read the way out", "", err)
 	}
 	sw, err := network.Open(network.Options{
-		Dir: s.Dirs.Networks(), NetNS: netns, MTU: slirp.MTU, Device: slirp.Device,
+		Dir: s.Dirs.Networks(), NetNS: netns, MTU: slirp.MTU, Device: slirp.Device, Shortcut: out.Device,
 		Aliases: aliases, Used: s.wantNetwork,
 	})
 	if err != nil {
@@ -98,7 +100,30 @@ func (s *Supervisor) network() (*networks, error) {
 		}
 	}
 	s.forgetPorts(table)
+	time.AfterFunc(leadDelay, s.leadOut)
 	return n, nil
+}
+
+// leadDelay is when the process for connections to the outside is started: the first
+// sandbox does not wait for it.
+const leadDelay = 200 * time.Millisecond
+
+// leadOut makes TCP connections take the short way out where there is a way out at all.
+// Where it cannot be had, they go through pasta as everything else does.
+func (s *Supervisor) leadOut() {
+	s.nets.mu.Lock()
+	table := s.nets.ports
+	s.nets.mu.Unlock()
+	if table == nil {
+		return
+	}
+	way, err := slirp.ReadOutlet(s.Dirs.Run)
+	if err == nil && way.Driver != slirp.None {
+		err = table.LeadOut(s.ctx, way.Networks)
+	}
+	if err != nil && s.ctx.Err() == nil && !errors.Is(err, os.ErrClosed) {
+		s.Log.Warn("all connections to the outside go through "+way.Driver, "error", err)
+	}
 }
 
 // hostAddrs are what host.sbx.internal means.

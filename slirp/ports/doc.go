@@ -9,7 +9,8 @@
 // It runs in the supervisor's user namespace, which owns the switch, so it needs
 // no help from anybody. It outlives the supervisor, the keeper and rootlesskit's
 // processes, and so do the connections; the next supervisor finds it at its
-// socket. It ends when nobody talks to it and no port is left.
+// socket. It ends when nobody talks to it, no port is left, and no sandbox that it
+// carries connections out for (package out).
 //
 // A sandbox sees the address of the client, for TCP and for UDP: the socket in
 // the switch is bound to it (IP_TRANSPARENT, ip(7)), and rules in the switch bring

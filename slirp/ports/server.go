@@ -5,13 +5,16 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/slirp/out"
 )
 
 // Descriptors of "sbxd ports", beside the standard ones.
@@ -27,12 +30,14 @@ const (
 //	add    Forward, id      add    Forward with its port
 //	remove id               remove -
 //	list   -                list   map[int]Forward
+//	lead   prefixes         lead   -        carry connections out, see package out
 //	quit   -                quit   -        and the process ends
 const (
 	kindHello  = "hello"
 	kindAdd    = "add"
 	kindRemove = "remove"
 	kindList   = "list"
+	kindLead   = "lead"
 	kindQuit   = "quit"
 )
 
@@ -61,18 +66,23 @@ type server struct {
 	run    string
 	inside *inside
 	netns  uint64
+	name   os.FileInfo   // of the socket; nil: it has none any more
 	all    chan struct{} // a place for each connection
+
+	leading sync.Mutex // held while out is opened
 
 	mu      sync.Mutex
 	talkers int
 	ports   map[int]*published
+	out     *out.Out    // nil: nothing is led out
+	look    *time.Timer // when to look whether it is needed; nil: not yet
 	ended   bool
 	end     chan struct{}
 	warned  time.Time
 }
 
-// Serve is the whole process. It returns when nobody talks to it and no port is
-// published, or after a request to quit; it takes over both files. Run is the
+// Serve is the whole process. It returns when nobody talks to it, no port is published
+// and no sandbox could want to go out, or after a request to quit or SIGTERM; it takes over both files. Run is the
 // runtime directory.
 func Serve(listen, netns *os.File, run string, log *slog.Logger) error {
 	defer netns.Close()
@@ -90,10 +100,20 @@ func Serve(listen, netns *os.File, run string, log *slog.Logger) error {
 	}
 	s := &server{log: log, run: run, inside: in, netns: st.Ino, all: make(chan struct{}, maxConnections()),
 		ports: map[int]*published{}, end: make(chan struct{})}
+	if s.name, err = os.Lstat(socketPath(run)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	raw, err := listen.SyscallConn()
 	if err != nil {
 		return err
 	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTERM)
+	go func() {
+		<-stop
+		s.unneeded()
+		s.finish()
+	}()
 	pipes.keep()
 	time.AfterFunc(firstTalk, s.endIfIdle)
 	go s.accept(&socket{listen, raw})
@@ -179,6 +199,12 @@ func (s *server) obey(p *api.Packet) (any, error) {
 		return nil, s.remove(id)
 	case kindList:
 		return s.list(), nil
+	case kindLead:
+		var avoid []netip.Prefix
+		if err := p.Decode(&avoid); err != nil {
+			return nil, err
+		}
+		return nil, s.lead(avoid)
 	case kindQuit:
 		return nil, nil
 	}
@@ -245,7 +271,8 @@ func (s *server) endIfIdle() {
 	s.mu.Lock()
 	idle := s.talkers == 0 && len(s.ports) == 0
 	s.mu.Unlock()
-	if idle {
+	if idle && !s.leads() {
+		s.unneeded()
 		s.finish()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,6 +34,7 @@ type Table struct {
 	process  *process // nil: none is known to run
 	forwards map[int]Forward
 	next     int
+	avoid    []netip.Prefix // of LeadOut; nil: it leads nothing out
 	closed   bool
 }
 
@@ -62,7 +64,7 @@ func (t *Table) Close() error {
 	defer t.mu.Unlock()
 	t.closed = true
 	var err error
-	if len(t.forwards) == 0 {
+	if len(t.forwards) == 0 && t.process == nil { // else the process does it when it ends
 		if err = os.Remove(socketPath(t.o.Run)); errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
@@ -161,6 +163,7 @@ func (t *Table) restart(ctx context.Context) error {
 			return api.Wrap("start the forwarder of ports", "", err).WithHint("see the log, sbxd.log in the data directory")
 		}
 	}
+	t.leadAgain(p)
 	for id, f := range t.forwards {
 		if _, ok := has[id]; ok {
 			continue
@@ -213,7 +216,7 @@ func (t *Table) use(p *process) {
 		}
 		t.process = nil
 		p.close()
-		if len(t.forwards) == 0 {
+		if len(t.forwards) == 0 && t.avoid == nil {
 			return
 		}
 		err := t.restart(context.Background())
