@@ -68,6 +68,8 @@ func (l *layers) do(t *testing.T, script string) {
 func (l *layers) diff(t testing.TB) string {
 	t.Helper()
 	upper, lower := open(t, l.upper), open(t, l.lower)
+	defer upper.Close()
+	defer lower.Close()
 	list, err := Diff(context.Background(), upper, lower)
 	if err != nil {
 		t.Fatal(err)

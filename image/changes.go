@@ -125,8 +125,8 @@ func (c *Config) pairs(args string, set func(name, value string)) error {
 		return err
 	}
 	if first := list[0]; !strings.Contains(first, "=") {
-		if len(list) == 1 {
-			return fmt.Errorf("%q has no value: NAME=value", first)
+		if len(list) == 1 || first == "" {
+			return fmt.Errorf("%q has no value or no name: NAME=value", first)
 		}
 		set(first, strings.Join(list[1:], " "))
 		return nil

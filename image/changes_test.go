@@ -89,7 +89,7 @@ func TestChangesOnTop(t *testing.T) {
 
 func TestChangesBad(t *testing.T) {
 	for line, want := range map[string]string{
-		"RUN true": "RUN", "": "not an instruction", "CMD": "CMD needs", "ENV A": "no value", "ENV A=1 B": "B", "ENV =x": "=x",
+		"RUN true": "RUN", "": "not an instruction", "CMD": "CMD needs", "ENV A": "no value", `ENV "" 0`: "no name", "ENV A=1 B": "B", "ENV =x": "=x",
 		"ENV A='x": "not closed", `ENV A="x`: "not closed", `ENV A=x\`: "at the end", "ENV A=${B:-c}": "${NAME}", "ENV A=${": "${",
 		"EXPOSE 0": "0", "EXPOSE 70000": "70000", "EXPOSE 9-8": "9-8", "EXPOSE 80/http": "http", "EXPOSE x": "port",
 		"STOPSIGNAL SIGFOO": "SIGFOO", "STOPSIGNAL 65": "65", "STOPSIGNAL SIGRTMIN+99": "RTMIN", "STOPSIGNAL 1 2": "one argument",

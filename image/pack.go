@@ -44,6 +44,7 @@ type packer struct {
 	done     int64
 	progress func(int64)
 	hollow   func(dir *os.File) bool // says what is packed as an empty directory; may be nil
+	owner    Owner                   // may be nil
 	marks    *marks                  // of PackUpper; may be nil
 }
 
@@ -86,7 +87,7 @@ func (p *packer) entry(dir *os.File, name, path string) error {
 			return err
 		}
 	}
-	h := header(&st, path)
+	h := p.header(&st, path)
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		return p.directory(at, name, h)
@@ -125,11 +126,15 @@ func (p *packer) unwritten(h *tar.Header, err error) error {
 
 // header is what all kinds have. Times are cut to the second: parts of it would
 // cost a kilobyte for each file.
-func header(st *unix.Stat_t, path string) *tar.Header {
-	return &tar.Header{
+func (p *packer) header(st *unix.Stat_t, path string) *tar.Header {
+	h := &tar.Header{
 		Name: path, Mode: int64(st.Mode & 0o7777), Uid: int(st.Uid), Gid: int(st.Gid),
 		ModTime: time.Unix(st.Mtim.Sec, 0), Format: tar.FormatPAX,
 	}
+	if p.owner != nil {
+		h.Uid, h.Gid = p.owner(h.Uid, h.Gid)
+	}
+	return h
 }
 
 func (p *packer) put(h *tar.Header) error {
@@ -195,7 +200,7 @@ func (p *packer) openedFile(f *os.File, st *unix.Stat_t, h *tar.Header) (err err
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}
-	h = header(st, h.Name)
+	h = p.header(st, h.Name)
 	h.Typeflag, h.Size = tar.TypeReg, st.Size
 	if h.PAXRecords, err = attributes(f); err != nil {
 		return err

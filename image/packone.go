@@ -11,16 +11,19 @@ import (
 	"sbx/api"
 )
 
+// Owner says whose a file is in an archive, from whose it is here.
+type Owner func(uid, gid int) (int, int)
+
 // PackOne is Pack for one object, open with O_PATH: a file of any kind, or a
 // directory with all that is in it. In the archive it has the given name; that of a
 // directory may be ".". hollow says which directories are packed without what is in
-// them; it may be nil.
-func PackOne(ctx context.Context, w io.Writer, object *os.File, name string, hollow func(dir *os.File) bool, progress func(done int64)) error {
+// them; it and owner may be nil.
+func PackOne(ctx context.Context, w io.Writer, object *os.File, name string, hollow func(dir *os.File) bool, owner Owner, progress func(done int64)) error {
 	if progress == nil {
 		progress = func(int64) {}
 	}
 	p := &packer{
-		ctx: ctx, w: tar.NewWriter(w), links: map[fileID]string{}, buf: make([]byte, 256<<10), progress: progress, hollow: hollow,
+		ctx: ctx, w: tar.NewWriter(w), links: map[fileID]string{}, buf: make([]byte, 256<<10), progress: progress, hollow: hollow, owner: owner,
 	}
 	if err := p.object(object, name); err != nil {
 		return err
@@ -34,7 +37,7 @@ func (p *packer) object(object *os.File, name string) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: object.Name(), Err: err}
 	}
-	h := header(&st, name)
+	h := p.header(&st, name)
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR, unix.S_IFREG:
 		f, err := os.OpenFile(procFD(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)

@@ -92,9 +92,9 @@ func (s *Supervisor) limit(c *api.Config, l *link) error {
 	return group.Set(plan)
 }
 
-// groupOf is the cgroup of a sandbox that runs. The error says why it has none.
-func (s *Supervisor) groupOf(b *box) (cgroup.Group, error) {
-	const op = "find the cgroup"
+// groupOf is the cgroup of a sandbox that runs. The error says why it has none, and
+// that op cannot be done therefore.
+func (s *Supervisor) groupOf(op string, b *box) (cgroup.Group, error) {
 	s.mu.Lock()
 	path := b.status.Cgroup
 	s.mu.Unlock()
@@ -105,7 +105,7 @@ func (s *Supervisor) groupOf(b *box) (cgroup.Group, error) {
 		return cgroup.Group{}, api.Errorf(op, b.config.Name, "the sandbox was started when there was none to be had").
 			WithHint("start it again: sbx restart %s", b.config.Name)
 	}
-	return cgroup.Group{}, s.home.NoGroup(op)
+	return cgroup.Group{}, s.home.NoGroup(op + " " + b.config.Name)
 }
 
 // killGroup kills everything in the cgroup of a sandbox, a fork bomb included. The

@@ -104,6 +104,9 @@ func (c *conversation) copyOnce(gone context.Context, r *api.Copy, notes *leftOu
 // copyBetween does it, with the roots of the ends that are in a sandbox.
 func (c *conversation) copyBetween(ctx context.Context, r *api.Copy, roots map[*api.CopyEnd]*innerRoot, o cp.Options) error {
 	from, to := &r.From, &r.To
+	if root := roots[to]; root != nil {
+		o.Owners = root.owner
+	}
 	if from.Stream {
 		return c.extract(ctx, to, roots[to].f, o)
 	}
@@ -115,7 +118,7 @@ func (c *conversation) copyBetween(ctx context.Context, r *api.Copy, roots map[*
 		defer src.File.Close()
 	}
 	if to.Stream {
-		return c.archiveTo(ctx, src, o)
+		return c.archiveTo(ctx, src, roots[from].named, o)
 	}
 	dst := &cp.Place{Name: to.Name, Slash: to.Slash, Path: to.Path}
 	if to.Sandbox != "" {
@@ -160,12 +163,12 @@ func (c *conversation) extract(ctx context.Context, to *api.CopyEnd, root *os.Fi
 }
 
 // archiveTo packs an object to standard output.
-func (c *conversation) archiveTo(ctx context.Context, src *cp.Object, o cp.Options) error {
+func (c *conversation) archiveTo(ctx context.Context, src *cp.Object, owner image.Owner, o cp.Options) error {
 	if err := cp.Readable(src); err != nil {
 		return err
 	}
 	out := cp.NewWriter(ctx, c.packet.Files[0])
-	err := image.PackOne(ctx, out, src.File, src.Name, cp.Pseudo, o.Progress)
+	err := image.PackOne(ctx, out, src.File, src.Name, cp.Pseudo, owner, o.Progress)
 	if failed := out.Flush(); err == nil {
 		err = failed
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/image"
 	"sbx/internal/sys"
 )
 
@@ -21,6 +22,8 @@ type innerRoot struct {
 	f     *os.File // O_PATH
 	ns    *os.File // the mount namespace: without it the mounts below the root would go
 	clean func()   // when it is closed; may be nil
+	// What ids in the sandbox are here, and the other way round; nil: the same.
+	owner, named image.Owner
 }
 
 func (r *innerRoot) Close() {
@@ -87,14 +90,28 @@ func enterProgram(pidfd int) error {
 
 // openInner opens the root of a sandbox that is held.
 func (s *Supervisor) openInner(h *hold, path string, write bool) (*innerRoot, error) {
-	c := &h.config
+	var r *innerRoot
+	var err error
 	if h.pidfd >= 0 {
-		r, err := inNamespace(func() error { return enterProgram(h.pidfd) })
+		r, err = inNamespace(func() error { return enterProgram(h.pidfd) })
 		if errors.Is(err, unix.ESRCH) {
 			err = errEnded
 		}
-		return r, err
+	} else {
+		r, err = s.openStopped(h, path, write)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if uids, gids := s.otherOwners(&h.config); uids != nil || gids != nil {
+		r.owner, r.named = translate(uids, gids), translate(uids.Inverse(), gids.Inverse())
+	}
+	return r, nil
+}
+
+// openStopped opens the root of one that does not run.
+func (s *Supervisor) openStopped(h *hold, path string, write bool) (*innerRoot, error) {
+	c := &h.config
 	if c.ImageID == "" {
 		return nil, api.Errorf("copy", c.Name, "it does not run, and its root is the host's own file system").
 			WithHint("start it, or copy on the host")
@@ -105,6 +122,14 @@ func (s *Supervisor) openInner(h *hold, path string, write bool) (*innerRoot, er
 	}
 	own := "../../../sandboxes/" + c.ID
 	lower := append(slices.Clone(c.Layers), "../../../base")
+	at, release, err := s.showImage(c)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if at != "" {
+		lower = []string{s.shownLower(c)}
+	}
 	var data string
 	if write {
 		// Volatile: what is copied is no safer on the disk than any other file, and a

@@ -52,6 +52,9 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	if err != nil {
 		return c, err
 	}
+	if err := completeUserns(&c, spec.Process.User); err != nil {
+		return c, err
+	}
 	if err := s.completeNetworks(&c); err != nil {
 		return c, err
 	}

@@ -97,12 +97,17 @@ func (p *pace) say(state string) {
 // While the sandbox runs, what it changes may show or not, as with any copy of
 // files that are in use.
 func (s *Supervisor) openRoot(c *api.Config) (*os.File, error) {
-	upper := filepath.Join("..", "..", "..", "sandboxes", c.ID, "upper")
-	links := filepath.Join(s.Dirs.Storage(), "overlay", "l")
 	if len(c.Layers) == 0 {
-		return os.Open(filepath.Join(links, upper))
+		return s.openUpper(c)
 	}
-	f, err := s.openOverlay(append([]string{upper}, c.Layers...))
+	var f *os.File
+	err := s.withImageOwners(c, func(path string) error {
+		upper, err := filepath.Rel(filepath.Join(s.Dirs.Storage(), "overlay", "l"), path)
+		if err == nil {
+			f, err = s.openOverlay(append([]string{upper}, c.Layers...))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, api.Wrap("export", c.Name, err)
 	}

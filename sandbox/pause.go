@@ -47,7 +47,11 @@ func (s *Supervisor) pause(ctx context.Context, name string, on bool) error {
 // freeze sets the cgroup of a running sandbox, and remembers. The caller holds
 // b.control.
 func (s *Supervisor) freeze(b *box, l *link, on bool) error {
-	group, err := s.groupOf(b)
+	op := "unpause"
+	if on {
+		op = "pause"
+	}
+	group, err := s.groupOf(op, b)
 	if err != nil {
 		return err
 	}
@@ -84,7 +88,7 @@ func (s *Supervisor) refind(b *box) {
 	if b.status.State != api.Running || b.status.Cgroup == "" {
 		return
 	}
-	group, err := s.groupOf(b)
+	group, err := s.groupOf("look at", b)
 	if err == nil {
 		b.paused, err = group.Frozen()
 	}

@@ -42,6 +42,7 @@ func (s *Supervisor) reset() error {
 		}
 	}
 	s.endSlots()
+	s.hideAll()
 	s.closeNetwork()
 	s.journal.end()
 	for _, path := range s.ours() {
@@ -84,7 +85,7 @@ func (s *Supervisor) ours() []string {
 		// says there were images.
 		filepath.Join(s.Dirs.Storage(), "overlay-images"),
 		filepath.Join(s.Dirs.Storage(), "overlay-layers"),
-		s.Dirs.Storage(), s.Dirs.StorageRun(), s.Dirs.Sandboxes(), s.points, s.base(), s.Dirs.Networks(), s.Dirs.Volumes(),
+		s.Dirs.Storage(), s.Dirs.StorageRun(), s.Dirs.Sandboxes(), s.points, s.base(), s.shownDir(), s.Dirs.Networks(), s.Dirs.Volumes(),
 		filepath.Join(s.Dirs.Data, transfer.ConfigDir), s.journal.path, s.journal.path + ".1", s.lingerTold(),
 	}
 }

@@ -20,7 +20,7 @@ func (s *Supervisor) standStill(h *hold, want *bool) (goOn func() error, err err
 		return nothing, nil
 	}
 	b := h.b
-	if _, err := s.groupOf(b); err != nil {
+	if _, err := s.groupOf("pause", b); err != nil {
 		if want == nil {
 			return nothing, nil
 		}
@@ -88,7 +88,7 @@ func (s *Supervisor) goOn(b *box) error {
 	} else if err != nil {
 		return err
 	}
-	group, err := s.groupOf(b)
+	group, err := s.groupOf("unpause", b)
 	if err == nil {
 		err = group.Freeze(false)
 	}

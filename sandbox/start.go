@@ -111,6 +111,9 @@ func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 			return nil, err
 		}
 		undo.Add("remove "+b.dir, func() error { return os.RemoveAll(b.dir) })
+		if err := s.giveRoot(&c); err != nil {
+			return nil, err
+		}
 	}
 	if err := writeJSON(filepath.Join(b.dir, "config.json"), &b.config, !c.Lifecycle.AutoRemove); err != nil {
 		return nil, diskError("write", filepath.Join(b.dir, "config.json"), err)
@@ -169,6 +172,14 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 	}
 	var files []*os.File
 	p.Namespaces.Bare, p.Namespaces.Devices = i.Privileged, i.Privileged
+	if uid, gid, ok := keptIDs(c); ok && c.Image != api.HostImage {
+		special = true
+		p.KeepID = true
+		uids, gids := s.otherOwners(c)
+		p.Namespaces.Kept = uids != nil || gids != nil
+		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, uid))
+		p.GIDMap = userns.SysProcIDMap(userns.KeepID(s.gids, gid))
+	}
 	if c.Image == api.HostImage {
 		p.KeepID = true
 		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, c.Caller.UID))
@@ -176,7 +187,7 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 	}
 	if name, ok := strings.CutPrefix(i.PID, "container:"); ok {
 		special = true
-		join, err := s.joinPID(p, name)
+		join, err := s.joinPID(p, name, i.Userns)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -225,7 +236,7 @@ func (s *Supervisor) joinNet(p *monitor.Prepare, name string) (*os.File, error) 
 
 // joinPID makes a sandbox share the processes of another one, and with them its
 // user namespace: the kernel lets only its owner mount its /proc.
-func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) {
+func (s *Supervisor) joinPID(p *monitor.Prepare, name, users string) (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	other, err := s.find(name)
@@ -238,6 +249,10 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name string) (*os.File, error) 
 	}
 	if other.config.Isolation.PID != "" && other.config.Isolation.PID != "private" {
 		return nil, api.Errorf("join the processes of", other.config.Name, "it has none of its own")
+	}
+	if other.config.Isolation.Userns != users {
+		return nil, api.Errorf("join the processes of", other.config.Name, "it maps users in another way").
+			WithHint("give both sandboxes the same --userns")
 	}
 	// The set-up of the new one runs among the processes of the other, in its user
 	// namespace. A program that may trace there could look into it, and from there
@@ -267,9 +282,20 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 		return err
 	}
 	if l == nil {
-		if l, err = s.startMonitor(prepare, b.config.Limits.CgroupParent, join...); err != nil {
+		_, release, err := s.showImage(&b.config)
+		if err != nil {
 			return err
 		}
+		if l, err = s.startMonitor(prepare, b.config.Limits.CgroupParent, join...); err != nil {
+			release()
+			return err
+		}
+		// By then it has its own copy of all mounts.
+		ready := l.ready
+		go func() {
+			<-ready
+			release()
+		}()
 	}
 	// Whoever finds the link waits until the sandbox is on its networks.
 	b.wiring.Lock()
@@ -361,9 +387,13 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 		spec.Root.Private = s.hidden(c)
 		return spec
 	}
+	spec.Account = account(c)
 	own := "../../../sandboxes/" + c.ID
 	spec.Root.Dir = filepath.Join(s.Dirs.Storage(), "overlay", "l")
 	spec.Root.Lower = append(slices.Clone(c.Layers), "../../../base")
+	if lower := s.shownLower(c); lower != "" {
+		spec.Root.Lower = []string{lower}
+	}
 	spec.Root.Upper, spec.Root.Work = own+"/upper", own+"/work"
 	spec.Root.Volatile = c.Lifecycle.AutoRemove
 	return spec

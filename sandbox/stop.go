@@ -61,8 +61,8 @@ func (s *Supervisor) signal(l *link, b *box, sig unix.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case l.box != b || l.over && l.program == nil:
-		return nil
+	case l.box != b || l.program == nil && (l.over || errors.Is(err, unix.EPIPE)):
+		return nil // EPIPE: the monitor is just going
 	case l.program == nil:
 		return err
 	}

@@ -42,6 +42,7 @@ type Supervisor struct {
 	filters    filters
 	nets       networks
 	vols       volumes
+	shown      shownImages
 	journal    *journal
 	reviving   chan struct{}   // places of restarts that are being made
 	home       cgroup.Home     // cgroup that those of the sandboxes are made in
@@ -105,6 +106,7 @@ func (s *Supervisor) open() error {
 	if err := s.makeBase(); err != nil {
 		return err
 	}
+	s.hideAll()
 	var err error
 	if s.uids, s.gids, err = userns.Mapping(); err != nil {
 		return err
@@ -123,6 +125,7 @@ func (s *Supervisor) open() error {
 
 func (s *Supervisor) close() {
 	s.endSlots()
+	s.hideAll()
 	s.closeNetwork()
 	s.closeWatch()
 	s.journal.flush()

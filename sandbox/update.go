@@ -49,7 +49,7 @@ func (s *Supervisor) updateLimits(b *box, running bool, change *api.Limits) erro
 		return err
 	}
 	if running && len(plan) > 0 {
-		group, err := s.groupOf(b)
+		group, err := s.groupOf("limit", b)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +58,7 @@ func (c *conversation) upperOnce(gone context.Context, op, name string, do func(
 			WithHint("only sandboxes made from an image have one of their own")
 	}
 	u := &upper{h: h}
-	if u.dir, err = os.Open(filepath.Join(c.s.Dirs.Sandboxes(), h.config.ID, "upper")); err != nil {
+	if u.dir, err = c.s.openUpper(&h.config); err != nil {
 		return err
 	}
 	defer u.dir.Close()

@@ -307,7 +307,11 @@ func (f *filler) fill(m *api.Mount) error {
 // image leads nowhere but within it (CVE-2022-23648).
 func (f *filler) open(target string) (*os.File, error) {
 	if f.root == nil {
-		root, err := f.s.openRoot(f.c)
+		open := f.s.openRoot
+		if f.s.shownName(f.c) != "" {
+			open = f.s.openShown
+		}
+		root, err := open(f.c)
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,7 @@ type copier struct {
 	ctx   context.Context
 	root  *os.File
 	links map[fileID]string // where the first name of a file with several has gone
+	count int               // entries so far
 	buf   []byte
 }
 
@@ -26,17 +27,18 @@ type fileID struct{ dev, ino uint64 }
 
 // copyTree copies what is in a directory into an empty one, with owners, modes,
 // times, extended attributes, hard links and holes. Sockets are left out, and device
-// nodes, which a user namespace cannot make.
-func copyTree(ctx context.Context, from, to *os.File) error {
+// nodes, which a user namespace cannot make. It gives the number of entries that it
+// has found.
+func copyTree(ctx context.Context, from, to *os.File) (int, error) {
 	c := &copier{ctx: ctx, root: to, links: map[fileID]string{}, buf: make([]byte, 256<<10)}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(from.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+		return 0, os.NewSyscallError("fstat", err)
 	}
 	if err := c.below(from, to, ""); err != nil {
-		return err
+		return 0, err
 	}
-	return finish(from, to, &st)
+	return c.count, finish(from, to, &st)
 }
 
 // below copies the entries of a directory with the path prefix, which ends with a
@@ -50,6 +52,7 @@ func (c *copier) below(from, to *os.File, prefix string) error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
+		c.count++
 		if err := c.entry(from, to, name, prefix); err != nil {
 			return named("copy", prefix+name, err)
 		}

@@ -65,11 +65,13 @@ func prepareFill(ctx context.Context, dir string, from *os.File, durable bool) e
 		return err
 	}
 	defer to.Close()
-	if err := copyTree(ctx, from, to); err != nil {
+	copied, err := copyTree(ctx, from, to)
+	if err != nil {
 		return err
 	}
-	if durable {
-		// Before the name says that it is complete. One call for all files.
+	if durable && copied > 0 {
+		// Before the name says that it is complete. One call for all files; of an empty
+		// directory, as databases have it in their images, there is nothing to wait for.
 		if err := unix.Syncfs(int(to.Fd())); err != nil {
 			return os.NewSyscallError("syncfs", err)
 		}

@@ -28,6 +28,7 @@ func newEnable() command {
 			}
 			for _, words := range [][]string{{"daemon-reload"}, {"enable", "--quiet", supervisorUnit}} {
 				if err := systemctl(s, words...); err != nil {
+					os.Remove(path) // the error that led here is the one to tell
 					return err
 				}
 			}

@@ -89,10 +89,11 @@ func unit(s streams, g api.Generate, name string, install bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.out.WriteString(path + "\n"); err != nil {
+	if err := systemctl(s, "daemon-reload"); err != nil {
 		return err
 	}
-	return systemctl(s, "daemon-reload")
+	_, err = s.out.WriteString(path + "\n")
+	return err
 }
 
 func unitText(s streams, g api.Generate) (string, error) {

@@ -204,6 +204,8 @@ func parseTmpfs(text string) (api.Mount, error) {
 			m.ReadOnly = true
 		case opt == "rw":
 			m.ReadOnly = false
+		case opt == "dev":
+			return m, invalid("--tmpfs", text, "no device nodes can be made there, so the option dev has no meaning")
 		case tmpfsOption(opt):
 			keep = append(keep, opt)
 		default:
@@ -220,7 +222,7 @@ func tmpfsOption(opt string) bool {
 	key, value, set := strings.Cut(opt, "=")
 	if !set {
 		switch key {
-		case "exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync",
+		case "exec", "noexec", "suid", "nosuid", "nodev", "sync", "async", "dirsync",
 			"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime":
 			return true
 		}

@@ -30,11 +30,16 @@ func of(st *unix.Stat_t, attrs map[string]string) meta {
 func (c *copier) owner(m meta) (uid, gid int, set bool) {
 	switch c.o.Owner {
 	case Root:
-		return 0, 0, true
+		uid, gid = 0, 0
 	case Same:
-		return m.uid, m.gid, true
+		uid, gid = m.uid, m.gid
+	default:
+		return 0, 0, false
 	}
-	return 0, 0, false
+	if c.o.Owners != nil {
+		uid, gid = c.o.Owners(uid, gid)
+	}
+	return uid, gid, true
 }
 
 // chown gives an open file or node its owner. An id that does not exist here is not

@@ -17,13 +17,16 @@ type Owner int
 
 const (
 	Caller Owner = iota // the user's, as all that this process makes
-	Root                // root's, 0:0
-	Same                // the source's, in ids of this user namespace
+	Root                // root's, 0:0, see Options.Owners
+	Same                // the source's, the same
 )
 
 // Options of a copy.
 type Options struct {
-	Owner    Owner
+	Owner Owner
+	// Owners gives the ids in this user namespace of those in the sandbox that it goes
+	// to; nil: they are the same.
+	Owners   func(uid, gid int) (int, int)
 	Host     bool             // it goes to the host: without the owners, set-id bits mean something else there
 	Attrs    bool             // extended attributes and capabilities too
 	Progress func(done int64) // bytes of files; may be nil

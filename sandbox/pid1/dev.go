@@ -30,7 +30,7 @@ var devLinks = [][2]string{
 // can make one in a user namespace), and terminals, shared memory and message
 // queues of the sandbox's own.
 func (b *box) mountDev() error {
-	mount, err := sys.NewMount("tmpfs", sys.NOSUID|sys.NOEXEC, [2]string{"mode", "755"}, [2]string{"size", "65536k"})
+	mount, err := sys.NewMount("tmpfs", sys.NOSUID|sys.NOEXEC, b.owned([2]string{"mode", "755"}, [2]string{"size", "65536k"})...)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,15 @@ func (b *box) mountDev() error {
 		return err
 	}
 	return b.mountIPC()
+}
+
+// owned adds to the options of a tmpfs that root owns it, where that is not who mounts
+// it.
+func (b *box) owned(options ...[2]string) [][2]string {
+	if !b.ns.Kept {
+		return options
+	}
+	return append([][2]string{{"uid", "0"}, {"gid", "0"}}, options...)
 }
 
 // openDevice opens a device node of the host, and takes nothing else for one.
@@ -159,7 +168,7 @@ func (b *box) mountIPC() error {
 		name, fstype string
 		options      [][2]string
 	}{
-		{"shm", "tmpfs", [][2]string{{"mode", "1777"}, {"size", "65536k"}}},
+		{"shm", "tmpfs", b.owned([2]string{"mode", "1777"}, [2]string{"size", "65536k"})},
 		{"mqueue", "mqueue", nil},
 	} {
 		var mount int

@@ -9,6 +9,16 @@ func (s *Spec) Fields(c *wire.Coder) {
 	wire.List(c, &s.Mounts)
 	s.Program.Fields(c)
 	wire.Int(c, &s.ShmSize)
+	wire.Optional(c, &s.Account, func(a *Account) { a.Fields(c) })
+}
+
+// Fields implements wire.Message.
+func (a *Account) Fields(c *wire.Coder) {
+	c.String(&a.Name)
+	c.String(&a.Group)
+	wire.Int(c, &a.UID)
+	wire.Int(c, &a.GID)
+	c.String(&a.Home)
 }
 
 // Fields implements wire.Message.

@@ -96,20 +96,29 @@ func (b *box) tmpfs(m *api.Mount) error {
 			attr |= sys.RDONLY
 		case "noexec":
 			attr |= sys.NOEXEC
-		case "rw", "exec", "nosuid", "nodev":
+		case "suid":
+			attr &^= sys.NOSUID
+		case "noatime":
+			attr |= unix.MOUNT_ATTR_NOATIME
+		case "strictatime":
+			attr |= unix.MOUNT_ATTR_STRICTATIME
+		case "nodiratime":
+			attr |= unix.MOUNT_ATTR_NODIRATIME
+		// What is the case anyway; and where there is no disk, there is nothing to wait for.
+		case "rw", "exec", "nosuid", "nodev", "atime", "diratime", "relatime", "norelatime", "nostrictatime", "sync", "async", "dirsync":
 		case "mode":
 			options[0][1] = value
 		case "size", "nr_inodes", "nr_blocks", "uid", "gid", "huge":
 			options = append(options, [2]string{key, value})
 		default:
 			return api.Errorf("mount tmpfs", m.Target, "unknown option %q", o).
-				WithHint("known are size, mode, uid, gid, nr_inodes, nr_blocks, huge, ro, rw, exec, noexec, nosuid, nodev")
+				WithHint("known are size, mode, uid, gid, nr_inodes, nr_blocks, huge, ro, noexec, suid, noatime, strictatime, nodiratime")
 		}
 	}
 	if m.ReadOnly {
 		attr |= sys.RDONLY
 	}
-	mount, err := sys.NewMount("tmpfs", attr, options...)
+	mount, err := sys.NewMount("tmpfs", attr, b.owned(options...)...)
 	if err != nil {
 		return api.Wrap("mount tmpfs", m.Target, err)
 	}

@@ -131,7 +131,7 @@ func TestMountRefusesTheUnknown(t *testing.T) {
 	b := &box{root: -1}
 	for _, m := range []api.Mount{
 		{Type: "volume", Target: "/x"}, {Target: "/x"}, {Type: "tmpfs", Target: "/x", Options: "size=1m,dev"},
-		{Type: "tmpfs", Target: "/x", Options: "suid"}, {Type: "tmpfs", Target: "/x", Options: "mpol=bind"},
+		{Type: "tmpfs", Target: "/x", Options: "shared"}, {Type: "tmpfs", Target: "/x", Options: "mpol=bind"},
 	} {
 		err := b.mount(&m)
 		var e *api.Error

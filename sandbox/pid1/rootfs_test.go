@@ -116,6 +116,7 @@ func TestBindAndTmpfsInAHostileRoot(t *testing.T) {
 		{Type: "bind", Source: top + "/source/file", Target: "/etc/resolv.conf"},
 		{Type: "tmpfs", Target: "/up/tmp", Options: "size=1m,mode=700,noexec"},
 		{Type: "tmpfs", Target: "/ro", Options: "ro"},
+		{Type: "tmpfs", Target: "/set", Options: "suid,noatime,sync,relatime"},
 	} {
 		if err := b.mount(&m); err != nil {
 			t.Errorf("%+v: %v", m, err)
@@ -129,7 +130,7 @@ func TestBindAndTmpfsInAHostileRoot(t *testing.T) {
 	var fs unix.Statfs_t
 	for path, want := range map[string]int64{
 		"outside/new": unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV, "run/resolv.conf": unix.ST_NOSUID | unix.ST_NODEV,
-		"outside/tmp": unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC, "ro": unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV,
+		"outside/tmp": unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC, "ro": unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV, "set": unix.ST_NODEV,
 	} {
 		const all = unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC
 		if err := unix.Statfs(filepath.Join(dir, path), &fs); err != nil || fs.Flags&all != want {

@@ -59,6 +59,8 @@ type Namespaces struct {
 	Bare bool
 	// Devices shows the host's devices: --privileged.
 	Devices bool
+	// Kept says that the user is not 0, to whom nevertheless belongs what is made.
+	Kept bool
 	// Sysfs says that a file system for /sys comes along, since Main cannot make one
 	// of a network namespace that is another sandbox's.
 	Sysfs bool
@@ -78,6 +80,9 @@ func (n Namespaces) String() string {
 	if n.Devices {
 		text += ",devices"
 	}
+	if n.Kept {
+		text += ",kept"
+	}
 	if n.Sysfs {
 		text += ",sysfs"
 	}
@@ -95,6 +100,7 @@ func parseNamespaces(text string) (Namespaces, error) {
 	n.Joined, err2 = strconv.ParseUint(words[1], 16, 64)
 	n.Bare = slices.Contains(words[2:], "bare")
 	n.Devices = slices.Contains(words[2:], "devices")
+	n.Kept = slices.Contains(words[2:], "kept")
 	n.Sysfs = slices.Contains(words[2:], "sysfs")
 	return n, errors.Join(err1, err2)
 }
@@ -106,6 +112,7 @@ type Spec struct {
 	Mounts   []api.Mount `json:"mounts,omitempty"`
 	Program  Program     `json:"program"`
 	ShmSize  int64       `json:"shm_size,omitempty"` // of /dev/shm, bytes; 0: the usual one
+	Account  *Account    `json:"account,omitempty"`  // that the image is to know
 }
 
 // Root is the root file system.
