@@ -44,7 +44,7 @@ check-vm: build
 	go test -c -tags $(TAGS) -o $(BIN)/vm/tests.test ./tests
 	roots=$$(contrib/testroots) && eval "export $$roots" && \
 	  trap 'tests/vm/vm down' EXIT && trap 'exit 1' INT TERM HUP && \
-	  SBX_VM=$(abspath $(BIN))/vm go test -count=1 -timeout 60m -v $(TESTFLAGS) ./tests/vm
+	  SBX_VM=$(abspath $(BIN))/vm go test -count=1 -timeout 80m -v $(TESTFLAGS) ./tests/vm
 
 bench: ## sbx beside bwrap (and podman, crun where installed); table, and bin/out/bench.json
 	contrib/setup test

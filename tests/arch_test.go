@@ -28,8 +28,10 @@ var layers = map[string][]string{
 	"internal/names": {"api"},
 
 	"userns":          base,
+	"userns/owners":   base,
 	"slirp":           base,
-	"slirp/ports":     base,
+	"slirp/out":       base,
+	"slirp/ports":     with(base, "slirp/out"),
 	"network":         base,
 	"network/etc":     base,
 	"network/names":   with(base, "network/etc"),
@@ -49,12 +51,12 @@ var layers = map[string][]string{
 	"sandbox/monitor": with(base, "seccomp", "cgroup", "sandbox/logfile", "sandbox/pid1"),
 	"sandbox/keeper":  base,
 	"sandbox/cp":      base,
-	"sandbox": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
+	"sandbox": with(base, "userns", "userns/owners", "slirp", "slirp/out", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
 		"sandbox/cp", "sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
 	"build": with(base, "image", "sandbox"),
 
-	"cmd/sbx": with(base, "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
-	"cmd/sbxd": with(base, "userns", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "cgroup/delegate", "image", "image/transfer", "volume", "fuse-overlay", "view",
+	"cmd/sbx": with(base, "userns/owners", "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
+	"cmd/sbxd": with(base, "userns", "userns/owners", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "cgroup/delegate", "image", "image/transfer", "volume", "fuse-overlay", "view",
 		"sandbox", "sandbox/keeper", "build"),
 
 	"seccomp/internal/mksyscalls": {}, // makes a table of seccomp; not linked

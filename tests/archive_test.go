@@ -210,7 +210,7 @@ func TestExportIsAsPodmans(t *testing.T) {
 	top := t.TempDir()
 	e.OK("pull", "-q", image)
 	e.OK("create", "--name", "box", image)
-	e.OK("export", "-o", top+"/ours.tar", "box")
+	e.export(top+"/ours.tar", "box")
 	e.podman("pull", "-q", image)
 	e.podman("create", "-q", "--name", "box", image)
 	e.podman("export", "-o", top+"/theirs.tar", "box")
@@ -230,7 +230,7 @@ func TestExportIsAsPodmans(t *testing.T) {
 	e.Is(want, "run", "--rm", "again", "sh", "-c", script)
 	e.OK("run", "-d", "--name", "runs", image, "sh", "-c", "mkfifo /p2; echo written >/new; rm /old; sleep 1000")
 	e.Eventually("it has written", func() bool { return e.Run("exec", "runs", "test", "!", "-e", "/old").Code == 0 })
-	e.OK("export", "-o", top+"/runs.tar", "runs")
+	e.export(top+"/runs.tar", "runs")
 	runs := entriesOf(t, top+"/runs.tar")
 	if runs["old"] != "" || !strings.HasPrefix(runs["new"], "0 ") || runs["p2"] == "" {
 		t.Errorf("of the running one: old %q, new %q, p2 %q", runs["old"], runs["new"], runs["p2"])

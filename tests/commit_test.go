@@ -104,11 +104,12 @@ func TestCommitWithoutMounts(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
 	image := e.Busybox()
-	e.OK("run", "--name", "box", "-v", e.Home+":/here/deep", "--tmpfs", "/scratch", image, "sh", "-c",
-		"echo secret >/here/deep/secret; echo secret >/scratch/secret; echo secret >/dev/shm/secret; echo secret >>/etc/resolv.conf; echo secret >/etc/hostname; echo kept >/kept")
+	e.OK("run", "--name", "box", "-v", e.Home+":/here/deep", "-v", "named:/vol", "-v", "/anonymous", "--tmpfs", "/scratch", image, "sh", "-c",
+		"echo secret >/here/deep/secret; echo secret >/vol/secret; echo secret >/anonymous/secret; echo secret >/scratch/secret; echo secret >/dev/shm/secret; echo secret >>/etc/resolv.conf; echo secret >/etc/hostname; echo kept >/kept")
 	e.OK("commit", "box", "made")
-	e.Is("/here/deep\n/kept", "run", "--rm", "made", "sh", "-c", "find /here/deep /scratch /kept -type f -o -path /here/deep")
-	if r := e.Run("run", "--rm", "made", "grep", "-rs", "secret", "/here", "/scratch", "/dev/shm", "/etc"); r.Code != 1 || r.Out != "" {
+	e.Is("/here/deep\n/scratch\n/vol\n/kept\n/anonymous", "run", "--rm", "made", "find", "/here/deep", "/scratch", "/vol", "/kept", "/anonymous")
+	e.Is("map[/anonymous:{}]", "image", "inspect", "-f", "{{.Config.Volumes}}", "made")
+	if r := e.Run("run", "--rm", "made", "grep", "-rs", "secret", "/here", "/scratch", "/vol", "/anonymous", "/dev/shm", "/etc"); r.Code != 1 || r.Out != "" {
 		t.Errorf("something that is mounted was committed: %+v", r)
 	}
 }

@@ -17,6 +17,7 @@ var probes = map[string]func() error{
 	"userns":  func() error { return output("unshare", "--user", "--map-root-user", "true") },
 	"subids":  func() error { return output("unshare", "--user", "--map-root-user", "--map-auto", "true") },
 	"overlay": probeOverlay,
+	"fuse":    func() error { return writable("/dev/fuse") },
 	"pty":     func() error { return exists("/dev/ptmx") },
 	"rootfs":  func() error { return archive("SBX_TEST_ROOTFS") },
 	"busybox": func() error { return archive("SBX_TEST_BUSYBOX") },
@@ -128,4 +129,12 @@ func archive(variable string) error {
 		return fmt.Errorf("%s is not set: contrib/testroots makes it", variable)
 	}
 	return exists(path)
+}
+
+func writable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

@@ -34,7 +34,7 @@ func (e *Env) awaitServes(name string) {
 // does runs a probe in a sandbox that runs, and gives what it says.
 func (e *Env) does(name, probe string, args ...string) []string {
 	e.t.Helper()
-	return e.achieved(e.Run(append([]string{"exec", "-e", probeEnv + "=" + probe, name, probeTarget}, args...)...))
+	return e.achieved(e.Run(append([]string{"exec", "-e", probeEnv + "=" + probe, "-e", "SBX_PATIENCE=" + patience.String(), name, probeTarget}, args...)...))
 }
 
 // reaches checks which of the addresses a sandbox reaches, with a port or without.

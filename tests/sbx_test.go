@@ -151,6 +151,15 @@ func (e *Env) Busybox() string {
 	return "busybox"
 }
 
+// export writes the files of a sandbox to a file. Where it takes a while it says how far
+// it is.
+func (e *Env) export(file, sandbox string) {
+	e.t.Helper()
+	if r := e.Run("export", "-o", file, sandbox); r.Code != 0 || r.Out != "" {
+		e.t.Fatalf("sbx export %s: status %d, stderr %q, stdout %q", sandbox, r.Code, r.Err, r.Out)
+	}
+}
+
 // Eventually waits until what must happen in the background has happened.
 func (e *Env) Eventually(what string, happened func() bool) {
 	e.t.Helper()

@@ -418,7 +418,7 @@ func TestThreat46NothingIsWeakenedSilently(t *testing.T) {
 	e := Sbx(t)
 	image := e.Busybox()
 	for _, flags := range []string{
-		"--memory 1k", "-m lots", "--cpus 100000", "--cpu-shares 1", "-c x", "--pids-limit many", "--memory-swap 1g", "--blkio-weight 1", "--cpuset-cpus 100000", "--cpuset-mems x",
+		"--memory 1k", "-m lots", "--cpus 100000", "--cpu-shares -1", "-c x", "--pids-limit many", "--memory-swap 1g", "--blkio-weight 1", "--cpuset-cpus 100000", "--cpuset-mems x",
 		"--cpu-quota 1", "--cpus 1 --cpu-period 1000", "--device-read-bps /no/such:1m", "--memory-swappiness 10", "--oom-kill-disable",
 		"--device /dev/kvm", "--gpus all", "-p 80:80/sctp", "-p 1-3:1-2", "--network no-such-net", "--network container:x", "--network host:allow-host-loopback",
 		"--network pasta:--no-such", "--network lab:mtu=1500", "--network none -p 8080:80", "--add-host a:b:c", "--ip 10.0.0.1", "--mac-address 01:00:00:00:00:01", "--userns host", "--userns auto", "--userns keep-id:size=1", "--userns keep-id:uid=-1", "--sysctl a=b", "--group-add 1",

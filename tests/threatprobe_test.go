@@ -60,7 +60,7 @@ func (e *Env) probeFlags(attack string) []string {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return []string{"-e", probeEnv + "=" + attack, "-v", self + ":" + probeTarget + ":ro"}
+	return []string{"-e", probeEnv + "=" + attack, "-e", "SBX_PATIENCE=" + patience.String(), "-v", self + ":" + probeTarget + ":ro"}
 }
 
 func (e *Env) achieved(r Result) []string {

@@ -3,6 +3,7 @@ package tests
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ func (e *Env) Seeded() string {
 	e.OK("run", "--name", "seed", e.Busybox(), "sh", "-c", "mkdir -p /data/sub /bare && echo text >/data/file && ln /data/file /data/sub/hard && "+
 		"ln -s file /data/link && chown -R 70:71 /data && chmod 1770 /data && ln -s ../../../../../../../.."+e.Home+" /out && ln -s /data /in")
 	archive := filepath.Join(e.Home, "seeded.tar")
-	e.OK("export", "-o", archive, "seed")
+	e.export(archive, "seed")
 	e.OK("rm", "seed")
 	e.OK("import", archive, "seeded")
 	return "seeded"
@@ -272,6 +273,13 @@ func TestVolumesOptions(t *testing.T) {
 		t.Errorf("given back: %v, %v", st, err)
 	}
 	e.Is("70", "run", "--rm", "-u", "70", "-v", "mine:/bare:U", image, "stat", "-c", "%u", "/bare")
+	l, err := net.Listen("unix", dir+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	e.OK("run", "--rm", "-v", dir+"/socket:/run/s", image, "test", "-S", "/run/s")
+	e.Is("noatime", "run", "--rm", "--tmpfs", "/t:suid,noatime,sync", image, "sh", "-c", "grep ' /t ' /proc/mounts | grep -v nosuid | grep -o noatime")
 	// A volume that is something else.
 	e.OK("volume", "create", "-o", "type=tmpfs", "-o", "o=size=64k,mode=711", "mem")
 	e.Is("711 tmpfs", "run", "--rm", "-v", "mem:/m", image, "sh", "-c", "echo $(stat -c %a /m) $(stat -f -c %T /m)")
@@ -309,7 +317,7 @@ func TestVolumesAreNotExported(t *testing.T) {
 	image := e.Seeded()
 	e.OK("run", "--name", "box", "-v", "/data", "-v", "db:/new/place", image, "sh", "-c", "echo x >/new/place/in-volume; echo x >/data/in-volume")
 	archive := filepath.Join(e.Home, "box.tar")
-	e.OK("export", "-o", archive, "box")
+	e.export(archive, "box")
 	e.OK("import", archive, "copy")
 	e.Is("/data/file\n/data/link\n/data/sub\n/data/sub/hard", "run", "--rm", "copy", "sh", "-c", "ls -A /new/place; find /data/* | sort")
 	out := filepath.Join(e.Home, "out")

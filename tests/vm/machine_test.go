@@ -38,8 +38,9 @@ var start = sync.OnceValue(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience) // up makes the image
 		defer cancel()
 		c := exec.CommandContext(ctx, "./vm", args...)
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("vm %s: %w\n%s", args[0], err, out)
+		c.Stdout, c.Stderr = os.Stderr, os.Stderr // it takes minutes, and says what it does
+		if err := c.Run(); err != nil {
+			return fmt.Errorf("vm %s: %w", args[0], err)
 		}
 	}
 	return nil
