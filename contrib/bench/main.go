@@ -116,7 +116,7 @@ func (b *bench) measure(o options) error {
 		measure func() error
 	}{
 		{"init", b.inittrace}, {"cold", b.cold}, {"run", b.runs}, {"binds", b.binds}, {"exec", b.execs}, {"parallel", b.parallel}, {"many", b.many},
-		{"pull", b.pulls}, {"push", b.pushes}, {"cp", b.copies},
+		{"pull", b.pulls}, {"push", b.pushes}, {"cp", b.copies}, {"commit", b.commits},
 		{"bridge", b.bridged}, {"crowd", b.crowd}, {"throughput", b.throughput}, {"lookup", b.lookups}, {"request", b.requests},
 	} {
 		if !wanted(o.rows, row.name) {
