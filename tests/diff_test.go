@@ -69,15 +69,22 @@ func TestDiffIsPodmans(t *testing.T) {
 		e.podman("create", "--name", "box", image, "true")
 		e.podman("unshare", "sh", "-ec", "m=$("+own+" mount box); PATH=/bin:/usr/bin:/sbin:/usr/sbin chroot $m /bin/sh -c \"$0\"; "+own+" umount box", script)
 		e.OK("run", "--name", "box", "--network", "none", image, "sh", "-c", script)
-		sorted := func(text string) []string {
-			lines := strings.Split(text, "\n")
-			slices.Sort(lines)
-			return lines
-		}
-		if ours, theirs := sorted(e.OK("diff", "box")), sorted(e.podman("diff", "box")); !slices.Equal(ours, theirs) {
+		if ours, theirs := changedPaths(e.OK("diff", "box")), changedPaths(e.podman("diff", "box")); !slices.Equal(ours, theirs) {
 			t.Errorf("%s: %q, podman says %q", script, ours, theirs)
 		}
 		e.podman("rm", "-f", "box")
 		e.OK("rm", "box")
 	}
+}
+
+// changedPaths sorts the lines of diff, without the directories above others: on some
+// kernels podman finds those changed whose files are.
+func changedPaths(text string) []string {
+	lines := strings.Split(text, "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		dir, changed := strings.CutPrefix(line, "C ")
+		return changed && strings.Contains(text, " "+dir+"/")
+	})
+	slices.Sort(lines)
+	return lines
 }
