@@ -15,7 +15,7 @@ func TestRebootStartsAgain(t *testing.T) {
 	defer m.OK("dev", "sbx system disable")
 	m.OK("dev", "systemd-analyze --user verify --man=no ~/.config/systemd/user/sbx.service")
 	for name, policy := range map[string]string{"runs": "unless-stopped", "stopped": "unless-stopped", "always": "always", "plain": "no"} {
-		m.OK("dev", "sbx run -d --restart "+policy+" --name "+name+" busybox sleep 1000")
+		m.OK("dev", "sbx run -d --restart "+policy+" --name "+name+" busybox sh -c 'until rm /end 2>/dev/null; do sleep 0.2; done'")
 	}
 	m.OK("dev", "sbx stop -t 0 stopped always")
 
@@ -24,7 +24,10 @@ func TestRebootStartsAgain(t *testing.T) {
 	const list = "sbx ps -a --format '{{.Names}} {{.State}}' | sort"
 	m.Eventually("always running\nplain exited\nruns running\nstopped exited", "dev", list)
 	m.OK("dev", "sbx kill runs") // by hand: it stays down
-	m.OK("dev", "sbx exec always sh -c 'kill -9 -1' || true")
+	const began = "sbx inspect -f '{{.State.StartedAt}}' always"
+	before := m.OK("dev", began)
+	m.OK("dev", "sbx exec always touch /end")
+	m.Eventually("again", "dev", "test $("+began+") = "+before+" || echo again")
 	m.Eventually("always running\nplain exited\nruns exited\nstopped exited", "dev", list)
 
 	m.OK("dev", "sbx system disable")
