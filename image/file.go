@@ -39,7 +39,7 @@ func (u *unpacker) file(d *openDir, base string, h *tar.Header) (err error) {
 			err = named("close", name, err2)
 		}
 	}()
-	if sparse(h) {
+	if Sparse(h) {
 		err = u.sparseBody(fd, name, h)
 	} else {
 		err = u.body(fd, name, h)
@@ -95,8 +95,9 @@ func (u *unpacker) body(fd int, name string, h *tar.Header) error {
 	return u.split.file(name, h.Size, sum)
 }
 
-// sparse says that the bytes in the archive are not those of the file.
-func sparse(h *tar.Header) bool {
+// Sparse says that the archive keeps a file without its holes, so that the bytes in it
+// are not those of the file.
+func Sparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
 	}

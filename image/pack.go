@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/sys"
 )
 
 // Pack writes everything below the directory root to w as a tar archive, the way
@@ -93,25 +94,34 @@ func (p *packer) entry(dir *os.File, name, path string) error {
 		return p.directory(at, name, h)
 	case unix.S_IFREG:
 		return p.regular(at, name, h)
-	case unix.S_IFLNK:
-		target, err := readlink(at, name)
-		if err != nil {
-			return &os.PathError{Op: "readlink", Path: "/" + path, Err: err}
-		}
-		h.Typeflag, h.Linkname = tar.TypeSymlink, target
-	case unix.S_IFIFO:
-		h.Typeflag = tar.TypeFifo
-	case unix.S_IFCHR, unix.S_IFBLK:
-		h.Typeflag = tar.TypeChar
-		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
-			h.Typeflag = tar.TypeBlock
-		}
-		h.Devmajor, h.Devminor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
-	default:
-		return nil // a socket means nothing without the process behind it
+	case unix.S_IFSOCK:
+		return nil // it means nothing without the process behind it
+	}
+	if err := special(h, &st, at, name); err != nil {
+		return &os.PathError{Op: "readlink", Path: "/" + path, Err: err}
 	}
 	p.link(&st, h)
 	return p.put(h)
+}
+
+// special completes the header of what has no content: a link, a pipe, a device. The
+// link is name in the directory at, or at itself.
+func special(h *tar.Header, st *unix.Stat_t, at int, name string) (err error) {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		h.Typeflag = tar.TypeSymlink
+		h.Linkname, err = sys.Readlink(at, name)
+	case unix.S_IFIFO:
+		h.Typeflag = tar.TypeFifo
+	case unix.S_IFCHR:
+		h.Typeflag = tar.TypeChar
+	case unix.S_IFBLK:
+		h.Typeflag = tar.TypeBlock
+	}
+	if h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock {
+		h.Devmajor, h.Devminor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
+	}
+	return err
 }
 
 // unwritten is an error of the output, whose name means nothing: it has come from
@@ -247,20 +257,6 @@ func openEntry(at int, name, path string, flags int) (*os.File, *unix.Stat_t, er
 		return nil, nil, &os.PathError{Op: "stat", Path: "/" + path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), "/"+path), &st, nil
-}
-
-// readlink grows its buffer until the target fits.
-func readlink(at int, name string) (string, error) {
-	for size := 256; ; size *= 2 {
-		buf := make([]byte, size)
-		n, err := unix.Readlinkat(at, name, buf)
-		if err != nil {
-			return "", err
-		}
-		if n < size {
-			return string(buf[:n]), nil
-		}
-	}
 }
 
 // attributes are the extended attributes that mean something elsewhere: user.*,

@@ -49,22 +49,11 @@ func (p *packer) object(object *os.File, name string) error {
 			return p.opened(f, h)
 		}
 		return p.openedFile(f, &st, h)
-	case unix.S_IFLNK:
-		target, err := readlink(fd, "")
-		if err != nil {
-			return &os.PathError{Op: "readlink", Path: object.Name(), Err: err}
-		}
-		h.Typeflag, h.Linkname = tar.TypeSymlink, target
-	case unix.S_IFIFO:
-		h.Typeflag = tar.TypeFifo
-	case unix.S_IFCHR, unix.S_IFBLK:
-		h.Typeflag = tar.TypeChar
-		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
-			h.Typeflag = tar.TypeBlock
-		}
-		h.Devmajor, h.Devminor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
-	default:
+	case unix.S_IFSOCK:
 		return api.Errorf("pack", printable(object.Name()), "a socket cannot be packed")
+	}
+	if err := special(h, &st, fd, ""); err != nil {
+		return &os.PathError{Op: "readlink", Path: object.Name(), Err: err}
 	}
 	return p.put(h)
 }

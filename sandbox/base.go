@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"sbx/internal/dirs"
 )
 
 // makeBase makes the lowest layer of all sandboxes: the places for what is mounted
@@ -14,7 +16,7 @@ func (s *Supervisor) makeBase() error {
 	base := s.base()
 	for _, dir := range []string{"", "dev", "etc", "proc", "sys"} {
 		if err := os.Mkdir(filepath.Join(base, dir), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return diskError("mkdir", filepath.Join(base, dir), err)
+			return dirs.DiskError("mkdir", filepath.Join(base, dir), err)
 		}
 	}
 	for _, name := range ownFiles {
@@ -23,7 +25,7 @@ func (s *Supervisor) makeBase() error {
 			continue
 		}
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			return diskError("create", path, err)
+			return dirs.DiskError("create", path, err)
 		}
 	}
 	return nil

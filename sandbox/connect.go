@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/undo"
 	"sbx/network"
 	"sbx/slirp/ports"
@@ -345,7 +346,7 @@ func (s *Supervisor) saveJoined(b *box) error {
 	j, id := b.net, b.config.ID
 	s.mu.Unlock()
 	if err := writeJSON(s.joinedFile(id), &j, false); err != nil {
-		return diskError("write", s.joinedFile(id), err)
+		return dirs.DiskError("write", s.joinedFile(id), err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"sbx/api"
 	"sbx/image"
+	"sbx/internal/dirs"
 	"sbx/internal/sys"
 )
 
@@ -178,7 +179,7 @@ func (s *Supervisor) ownFilesOf(c *api.Config) []api.Mount {
 func (s *Supervisor) unmarkVolatile(id string) error {
 	dir := filepath.Join(s.Dirs.Sandboxes(), id)
 	if err := os.RemoveAll(filepath.Join(dir, "work", "work", "incompat")); err != nil {
-		return diskError("remove", dir, err)
+		return dirs.DiskError("remove", dir, err)
 	}
 	return nil
 }

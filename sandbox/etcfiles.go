@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/network/etc"
 )
 
@@ -90,10 +91,10 @@ func (s *Supervisor) writeOwnFiles(b *box) error {
 		path := s.ownFile(b.config.ID, name)
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
 		if err != nil {
-			return diskError("open", path, cause(err))
+			return dirs.DiskError("open", path, cause(err))
 		}
 		if err := errors.Join(overwrite(f, texts[name]), f.Close()); err != nil {
-			return diskError("write", path, err)
+			return dirs.DiskError("write", path, err)
 		}
 	}
 	s.mu.Lock()
@@ -305,7 +306,7 @@ func updateOwnFile(path string, old, text []byte, lines bool) (bool, error) {
 		text = etc.Update(has, old, text)
 	}
 	if err := overwrite(f, text); err != nil {
-		return false, diskError("write", path, err)
+		return false, dirs.DiskError("write", path, err)
 	}
 	return true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/view"
 )
 
@@ -79,7 +80,7 @@ func (c *conversation) past(wanted *view.Events) (*feed, error) {
 		defer sections[i].file.Close()
 	}
 	if err != nil {
-		return feed, diskError("read", c.s.journal.path, err)
+		return feed, dirs.DiskError("read", c.s.journal.path, err)
 	}
 	var text strings.Builder
 	for i := range sections {

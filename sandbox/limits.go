@@ -8,20 +8,6 @@ import (
 	"sbx/api"
 )
 
-// diskError names the limit behind an error of a file operation.
-func diskError(op, path string, err error) error {
-	e := api.Wrap(op, path, cause(err))
-	switch {
-	case errors.Is(err, unix.ENOSPC):
-		e.WithHint("the file system is full, or out of inodes: see df and df -i; SBX_DATA names another place")
-	case errors.Is(err, unix.EDQUOT):
-		e.WithHint("your disk quota is used up: see quota; SBX_DATA names another place")
-	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
-		e.WithHint("set SBX_DATA to a directory that you can write")
-	}
-	return e
-}
-
 // limitError names the limit behind an error of fork, socket or open.
 func limitError(op string, err error) error {
 	e := api.Wrap(op, "", cause(err))

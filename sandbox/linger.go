@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/view"
 )
 
@@ -51,7 +52,7 @@ func (c *conversation) adviseOnce(user string) error {
 		err = f.Close()
 	}
 	if err != nil {
-		return diskError("create", c.s.lingerTold(), err)
+		return dirs.DiskError("create", c.s.lingerTold(), err)
 	}
 	return c.conn.Send(api.KindErr, &api.Text{Text: fmt.Sprintf("sbx: note: sandboxes end when %s logs out: "+
 		"to keep them, and to have them started after a reboot: loginctl enable-linger %[1]s\n", view.Safe(user))})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/names"
 )
 
@@ -109,7 +110,7 @@ func (s *Supervisor) rename(name, to string) error {
 	config := b.config
 	config.Name = to
 	if err := writeJSON(filepath.Join(b.dir, "config.json"), &config, true); err != nil {
-		return diskError("write", b.dir, err)
+		return dirs.DiskError("write", b.dir, err)
 	}
 	delete(s.names, b.config.Name)
 	s.names[to] = b

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/network"
 )
 
@@ -219,7 +220,7 @@ func (s *Supervisor) configure(b *box, change func(*api.Net)) error {
 	c.Net.Endpoints = slices.Clone(wishes(&c))
 	change(&c.Net)
 	if err := writeJSON(b.dir+"/config.json", &c, true); err != nil {
-		return diskError("write", b.dir+"/config.json", err)
+		return dirs.DiskError("write", b.dir+"/config.json", err)
 	}
 	b.config = c
 	return nil

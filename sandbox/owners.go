@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/sys"
 	"sbx/sandbox/pid1"
 	"sbx/userns"
@@ -193,7 +194,7 @@ func (s *Supervisor) leaveImage(name string, i *shownImage) {
 // show mounts a directory with other owners at a path, which it makes.
 func (s *Supervisor) show(dir *os.File, uids, gids owners.Map, at string) error {
 	if err := os.MkdirAll(at, 0o700); err != nil {
-		return diskError("mkdir", at, err)
+		return dirs.DiskError("mkdir", at, err)
 	}
 	mount, pid, err := owners.Show(dir, uids, gids, s.Binary)
 	if err != nil {
@@ -316,7 +317,7 @@ func (s *Supervisor) giveRoot(c *api.Config) error {
 	dir := filepath.Join(s.Dirs.Sandboxes(), c.ID)
 	for _, name := range append([]string{"upper"}, ownFiles...) {
 		if err := os.Lchown(filepath.Join(dir, name), uids.Apply(0), gids.Apply(0)); err != nil {
-			return diskError("chown", filepath.Join(dir, name), err)
+			return dirs.DiskError("chown", filepath.Join(dir, name), err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 )
 
 // How long a program that has ended waits for its restart, as in Docker: twice as
@@ -306,7 +307,7 @@ func (s *Supervisor) amend(b *box, change func(*api.Config)) error {
 	c := b.config
 	change(&c)
 	if err := writeJSON(filepath.Join(b.dir, "config.json"), &c, true); err != nil {
-		return diskError("write", filepath.Join(b.dir, "config.json"), err)
+		return dirs.DiskError("write", filepath.Join(b.dir, "config.json"), err)
 	}
 	b.config = c
 	return nil

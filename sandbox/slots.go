@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/sys"
 	"sbx/internal/undo"
 	"sbx/sandbox/monitor"
@@ -192,7 +193,7 @@ func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) (err error) 
 		}
 	}()
 	if err := os.Mkdir(filepath.Dir(p.Socket), 0o700); err != nil {
-		return diskError("mkdir", filepath.Dir(p.Socket), err)
+		return dirs.DiskError("mkdir", filepath.Dir(p.Socket), err)
 	}
 	if err := l.conn.Send(monitor.KindPrepare, p); err != nil {
 		return err
@@ -247,7 +248,7 @@ func (s *Supervisor) makeDirs(id string) (dir string, err error) {
 		mode os.FileMode
 	}{{dir, 0o700}, {dir + "/upper", 0o755}, {dir + "/work", 0o700}} {
 		if err := os.Mkdir(d.path, d.mode); err != nil {
-			return "", diskError("mkdir", d.path, err)
+			return "", dirs.DiskError("mkdir", d.path, err)
 		}
 		undo.Add("rmdir "+d.path, func() error { return os.Remove(d.path) })
 	}
@@ -255,7 +256,7 @@ func (s *Supervisor) makeDirs(id string) (dir string, err error) {
 	for _, name := range ownFiles {
 		path := s.ownFile(id, name)
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			return "", diskError("create", path, err)
+			return "", dirs.DiskError("create", path, err)
 		}
 		undo.Add("remove "+path, func() error { return os.Remove(path) })
 	}
@@ -269,7 +270,7 @@ func (s *Supervisor) startMonitor(prepare *monitor.Prepare, parent string, join 
 	defer undo.Unwind(&err)
 	run := filepath.Dir(prepare.Socket)
 	if err := os.Mkdir(run, 0o700); err != nil {
-		return nil, diskError("mkdir", run, err)
+		return nil, dirs.DiskError("mkdir", run, err)
 	}
 	undo.Add("rmdir "+run, func() error { return os.RemoveAll(run) })
 	groupless := s.makeGroup(prepare, parent)

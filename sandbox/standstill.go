@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/internal/dirs"
 )
 
 // standstill is a file that is there while a sandbox is paused for a moment and not
@@ -39,7 +41,7 @@ func (s *Supervisor) standStill(h *hold, want *bool) (goOn func() error, err err
 	}
 	mark := s.standstill(h.config.ID)
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
-		return nil, diskError("write", mark, cause(err))
+		return nil, dirs.DiskError("write", mark, cause(err))
 	}
 	if err := s.freeze(b, l, true); err != nil {
 		return nil, errors.Join(ended(err), removeMark(mark))

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/undo"
 	"sbx/internal/wire"
 	"sbx/sandbox/monitor"
@@ -116,7 +117,7 @@ func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 		}
 	}
 	if err := writeJSON(filepath.Join(b.dir, "config.json"), &b.config, !c.Lifecycle.AutoRemove); err != nil {
-		return nil, diskError("write", filepath.Join(b.dir, "config.json"), err)
+		return nil, dirs.DiskError("write", filepath.Join(b.dir, "config.json"), err)
 	}
 	undo.Add("drop volumes", func() error {
 		s.forsake(b)
@@ -434,7 +435,7 @@ func syncDir(path string) error {
 
 func diskSync(d *os.File) error {
 	if err := d.Sync(); err != nil {
-		return diskError("fsync", d.Name(), err)
+		return dirs.DiskError("fsync", d.Name(), err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/sys"
 	"sbx/sandbox/monitor"
 )
@@ -270,7 +271,7 @@ func (s *Supervisor) renew(b *box, a *again) error {
 	// what a crash could have lost does not matter for a sandbox with --rm.
 	// Documentation/filesystems/overlayfs.rst, "Volatile mount".
 	if err := os.RemoveAll(filepath.Join(b.dir, "work", "work", "incompat")); err != nil {
-		return diskError("remove", b.dir, err)
+		return dirs.DiskError("remove", b.dir, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

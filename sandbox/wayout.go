@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/undo"
 	"sbx/network"
 	"sbx/network/names"
@@ -74,7 +75,7 @@ func (s *Supervisor) openWayOut(c *api.Config, live []network.Endpoint) (_ *wayO
 	}
 	dir := s.wayOutDir(c.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, diskError("mkdir", dir, err)
+		return nil, dirs.DiskError("mkdir", dir, err)
 	}
 	mtu := cmp.Or(c.Net.MTU, slirp.MTU)
 	w := &wayOut{}

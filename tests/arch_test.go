@@ -50,7 +50,7 @@ var layers = map[string][]string{
 	"sandbox/pid1":    with(base, "seccomp"),
 	"sandbox/monitor": with(base, "seccomp", "cgroup", "sandbox/logfile", "sandbox/pid1"),
 	"sandbox/keeper":  base,
-	"sandbox/cp":      base,
+	"sandbox/cp":      with(base, "image"),
 	"sandbox": with(base, "userns", "userns/owners", "slirp", "slirp/out", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
 		"sandbox/cp", "sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
 	"build": with(base, "image", "sandbox"),

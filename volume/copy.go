@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/internal/sys"
 )
 
 // copier copies a tree that may be hostile: it goes from one open directory to the
@@ -177,12 +179,11 @@ func (c *copier) section(from, to *os.File, at, end int64) error {
 }
 
 func (c *copier) symlink(from, to *os.File, name string, st *unix.Stat_t) error {
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(from.Fd()), name, buf)
+	target, err := sys.Readlink(int(from.Fd()), name)
 	if err != nil {
 		return err
 	}
-	if err := unix.Symlinkat(string(buf[:n]), int(to.Fd()), name); err != nil {
+	if err := unix.Symlinkat(target, int(to.Fd()), name); err != nil {
 		return err
 	}
 	return c.pathMeta(to, name, st)

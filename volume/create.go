@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 	"sbx/internal/names"
 )
 
@@ -73,7 +74,7 @@ func (s *Store) Ensure(v Volume, durable bool) (made bool, err error) {
 		err = syncPath(s.Dir)
 	}
 	if err != nil {
-		return made, diskError(createOp, v.Name, err)
+		return made, dirs.DiskError(createOp, v.Name, err)
 	}
 	return made, nil
 }

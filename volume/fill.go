@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/dirs"
 )
 
 // Empty says that there is nothing in a volume, so that it may be filled.
@@ -46,7 +47,7 @@ func (s *Store) Fill(ctx context.Context, name string, from *os.File, durable bo
 		err = settle(dir, durable)
 	}
 	if err != nil {
-		return diskError("fill volume", name, err)
+		return dirs.DiskError("fill volume", name, err)
 	}
 	return nil
 }

@@ -162,17 +162,3 @@ func (s *Store) Usage(name string) (int64, error) {
 	}
 	return n, nil
 }
-
-// diskError says what can be done about a disk that does not take any more.
-func diskError(op, path string, err error) error {
-	e := api.Wrap(op, path, err)
-	switch {
-	case errors.Is(err, unix.ENOSPC):
-		e.WithHint("the file system is full, or out of inodes: see df and df -i; SBX_DATA names another place")
-	case errors.Is(err, unix.EDQUOT):
-		e.WithHint("your disk quota is used up: see quota; SBX_DATA names another place")
-	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
-		e.WithHint("set SBX_DATA to a directory that you can write")
-	}
-	return e
-}

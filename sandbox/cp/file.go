@@ -270,18 +270,3 @@ func (c *copier) mknod(dst *target, name string, m meta, link string) (as string
 	}
 	return as, nil
 }
-
-// readlink grows its buffer until the target fits. An empty name reads the link that
-// at itself is.
-func readlink(at int, name string) (string, error) {
-	for size := 256; ; size *= 2 {
-		buf := make([]byte, size)
-		n, err := unix.Readlinkat(at, name, buf)
-		if err != nil {
-			return "", err
-		}
-		if n < size {
-			return string(buf[:n]), nil
-		}
-	}
-}

@@ -99,7 +99,7 @@ func Locate(root *os.File, path, shown string) (*Place, error) {
 		if err != nil {
 			return nil, noParent(shown, cause(err))
 		}
-		target, err := readlink(fd, base)
+		target, err := sys.Readlink(fd, base)
 		if err != nil {
 			if base == "" || base == "." || base == ".." {
 				unix.Close(fd)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/sys"
 )
 
 // Owner says whose files are that are made.
@@ -172,7 +173,7 @@ func (c *copier) single(src *Object, st *unix.Stat_t, to *target, name string) e
 		defer f.Close()
 		return c.file(&source{f: f, path: src.Path}, st, to, name)
 	case unix.S_IFLNK:
-		link, err := readlink(int(src.File.Fd()), "")
+		link, err := sys.Readlink(int(src.File.Fd()), "")
 		if err != nil {
 			return api.Wrap("copy", src.Path, err)
 		}
@@ -254,7 +255,7 @@ func (c *copier) entry(src *source, dev uint64, name string, dst *target) error 
 		}
 		return c.file(&source{f: f, path: path}, &st, dst, name)
 	case unix.S_IFLNK:
-		link, err := readlink(at, name)
+		link, err := sys.Readlink(at, name)
 		if err != nil {
 			return unlessGone("readlink", path, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/image"
 	"sbx/internal/sys"
 )
 
@@ -336,7 +337,7 @@ func (x *extractor) body(t *tar.Reader, h *tar.Header, fd int, shown string) err
 	if x.buf == nil {
 		x.buf = make([]byte, 1<<20)
 	}
-	sparse := sparse(h)
+	sparse := image.Sparse(h)
 	var at int64
 	for at < h.Size {
 		if x.ctx.Err() != nil {
@@ -368,19 +369,6 @@ func noEOF(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// sparse says that the archive keeps the file without its holes.
-func sparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
 }
 
 func writeAt(fd int, b []byte, at int64, holes bool) error {

@@ -207,8 +207,7 @@ func followOne(root int, path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		buf := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(fd, "", buf)
+		to, err := sys.Readlink(fd, "")
 		unix.Close(fd)
 		if err == unix.ENOENT || err == unix.EINVAL {
 			continue // no link
@@ -216,7 +215,6 @@ func followOne(root int, path string) (string, error) {
 		if err != nil {
 			return "", &os.PathError{Op: "readlinkat", Path: "/" + prefix, Err: err}
 		}
-		to := string(buf[:n])
 		if !filepath.IsAbs(to) {
 			to = filepath.Join(filepath.Dir(prefix), to)
 		}
