@@ -17,27 +17,9 @@ func TestThreat35HostLoopbackIsOutOfReach(t *testing.T) {
 	e := Sbx(t)
 	e.Busybox()
 	var addrs []string
-	for _, host := range []string{"127.0.0.1", "[::1]"} {
-		l, err := net.Listen("tcp", host+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprintln(c, "the host")
-				c.Close()
-			}
-		}()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if line, err := ask("tcp", l.Addr().String(), ""); err != nil || line != "the host" {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		port := hostServer(t, host)
+		if line, err := ask("tcp", net.JoinHostPort(host, port), ""); err != nil || line != "the host" {
 			t.Fatalf("the server does not work: %q, %v", line, err)
 		}
 		for _, a := range []string{"127.0.0.1", "::1", "10.0.2.2", "10.0.2.3", "10.0.2.100", "fd00::2", "fd00::100", "169.254.1.1", "0.0.0.0"} {

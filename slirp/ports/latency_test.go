@@ -18,27 +18,7 @@ func BenchmarkConnection(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer table.Close()
-	var l net.Listener
-	if err := in(sandboxNS, func() error {
-		l, err = net.Listen("tcp", ":0")
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				echo(c)
-			}()
-		}
-	}()
-	inner := l.Addr().(*net.TCPAddr).Port
+	inner := program(b, echo)
 	start := time.Now()
 	id, port, err := table.Add(context.Background(), Forward{Proto: TCP, To: to(sandboxAddr, inner)})
 	if err != nil {

@@ -99,11 +99,16 @@ func publish(t *testing.T, table *Table, f Forward) (id, port int) {
 
 // program serves TCP in the sandbox; it returns the port. Each connection is
 // handled on its own.
-func program(t *testing.T, handle func(net.Conn)) int {
+func program(t testing.TB, handle func(net.Conn)) int {
+	t.Helper()
+	return serveIn(t, sandboxNS, handle)
+}
+
+// serveIn is program in any namespace.
+func serveIn(t testing.TB, ns *os.File, handle func(net.Conn)) int {
 	t.Helper()
 	var l net.Listener
-	if err := in(sandboxNS, func() error {
-		var err error
+	if err := in(ns, func() (err error) {
 		l, err = net.Listen("tcp", ":0")
 		return err
 	}); err != nil {
