@@ -41,7 +41,8 @@ test-vm: ## sbx installed in a virtual machine with systemd: every end-to-end te
 check-vm: build
 	rm -rf $(BIN)/vm
 	$(MAKE) --no-print-directory install DESTDIR=$(BIN)/vm/root PREFIX=/usr/local
-	go test -c -tags $(TAGS) -o $(BIN)/vm/tests.test ./tests
+	for p in tests cgroup cgroup/delegate slirp slirp/ports userns/owners; do \
+	  go test -c -tags $(TAGS) -o $(BIN)/vm/$${p##*/}.test ./$$p || exit; done
 	roots=$$(contrib/testroots) && eval "export $$roots" && \
 	  trap 'tests/vm/vm down' EXIT && trap 'exit 1' INT TERM HUP && \
 	  SBX_VM=$(abspath $(BIN))/vm go test -count=1 -timeout 80m -v $(TESTFLAGS) ./tests/vm

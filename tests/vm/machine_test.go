@@ -32,8 +32,9 @@ var start = sync.OnceValue(func() error {
 	for _, args := range [][]string{
 		{"up"},
 		// The directory root is to become /: its entries are named one by one.
-		append(append([]string{"push", "-u", "root"}, entries(dir+"/root")...), "/"),
-		{"push", "-u", "root", dir + "/tests.test", os.Getenv("SBX_TEST_BUSYBOX"), os.Getenv("SBX_TEST_ROOTFS"), "/opt/sbx-tests"},
+		append(append([]string{"push", "-u", "root"}, entries(dir, "root/*")...), "/"),
+		append(append([]string{"push", "-u", "root"}, entries(dir, "*.test")...),
+			os.Getenv("SBX_TEST_BUSYBOX"), os.Getenv("SBX_TEST_ROOTFS"), "/opt/sbx-tests"),
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience) // up makes the image
 		defer cancel()
@@ -46,8 +47,8 @@ var start = sync.OnceValue(func() error {
 	return nil
 })
 
-func entries(dir string) []string {
-	found, _ := filepath.Glob(dir + "/*") // none: push says what is wrong
+func entries(dir, pattern string) []string {
+	found, _ := filepath.Glob(filepath.Join(dir, pattern)) // none: push says what is wrong
 	return found
 }
 
