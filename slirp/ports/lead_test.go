@@ -103,7 +103,7 @@ func TestLeadsOut(t *testing.T) {
 // Each direction ends by itself, and nothing is lost or changed before.
 func TestLeadsOutAllData(t *testing.T) {
 	_, _ = leading(t)
-	const size = 256 << 20
+	size := int64(brief(256 << 20))
 	send := func(c io.Writer, seed uint64) ([]byte, error) {
 		sum := sha256.New()
 		_, err := io.CopyN(io.MultiWriter(c, sum), rand.NewChaCha8([32]byte{byte(seed)}), size)
