@@ -154,7 +154,7 @@ func (n *networks) join(b *box, netns *os.File, w *api.Attachment, i int, j *joi
 		return err
 	}
 	j.Endpoints, j.IDs = append(j.Endpoints, e), append(j.IDs, known.ID)
-	return n.know(&e, b)
+	return n.know(&e, b, n.reached())
 }
 
 // attach makes the interface number i of a sandbox, for its default route if out.

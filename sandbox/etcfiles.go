@@ -118,10 +118,10 @@ func overwrite(f *os.File, text []byte) error {
 }
 
 func (s *Supervisor) ownTexts(b *box) (files, error) {
-	c := &b.config
 	s.mu.Lock()
-	ends := b.net.Endpoints
+	config, ends := b.config, b.net.Endpoints // it may be renamed meanwhile
 	s.mu.Unlock()
+	c := &config
 	hosts := etc.HostsFile{Hostname: c.Hostname, Names: []string{c.Name}}
 	resolv := etc.ResolvFile{
 		Host: s.hostResolv(), DNS: addresses(c.Net.DNS), Search: c.Net.DNSSearch, Options: c.Net.DNSOptions,
@@ -190,17 +190,18 @@ func (s *Supervisor) resolversChanged(text []byte) {
 // hostChanged follows the addresses by which sandboxes reach the host.
 func (s *Supervisor) hostChanged() {
 	s.leadOut() // there may have been no way out until now
-	reach := s.hostAddrs()
-	s.nets.mu.Lock()
-	same := slices.Equal(reach, s.nets.reach)
-	s.nets.mu.Unlock()
-	if !s.wayOutsFollow() && same {
+	reach, own := s.hostAddrs(), s.ownAddrs()
+	behind := s.wayOutsBehind(own)
+	if len(behind) == 0 && slices.Equal(reach, s.nets.reached()) {
 		return
 	}
 	s.followHost(func(n *networks) {
 		n.reach = reach
 		if n.names != nil {
 			n.names.SetHost(reach...)
+		}
+		for _, w := range behind {
+			w.follow(own)
 		}
 	})
 }

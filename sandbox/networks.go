@@ -95,7 +95,7 @@ func (s *Supervisor) network() (*networks, error) {
 	}
 	n.swtch, n.names, n.ports = sw, responder, table
 	for i := range live {
-		if err := n.know(&live[i], s.boxOf(live[i].Sandbox)); err != nil {
+		if err := n.know(&live[i], s.boxOf(live[i].Sandbox), n.reach); err != nil {
 			s.Log.Warn("answer for names", "network", live[i].Network, "error", err)
 		}
 	}
@@ -135,11 +135,7 @@ func (s *Supervisor) hostAddrs() []netip.Addr {
 	if out.Driver == slirp.None {
 		return nil
 	}
-	v4, v6, err := slirp.HostAddrs()
-	if err != nil {
-		s.Log.Warn("find the host's addresses", "error", err)
-	}
-	return slices.DeleteFunc([]netip.Addr{v4, v6}, func(a netip.Addr) bool { return !a.IsValid() })
+	return s.ownAddrs()
 }
 
 // closeNetwork leaves everything as it is in the kernel.
@@ -198,8 +194,8 @@ func (s *Supervisor) connected() []network.Endpoint {
 }
 
 // know makes the responder serve the network of an endpoint, and know the sandbox
-// by its names where the network has names.
-func (n *networks) know(e *network.Endpoint, b *box) error {
+// by its names where the network has names. Reach is n.reach: the caller may hold its lock.
+func (n *networks) know(e *network.Endpoint, b *box, reach []netip.Addr) error {
 	if b == nil {
 		return nil
 	}
@@ -214,7 +210,7 @@ func (n *networks) know(e *network.Endpoint, b *box) error {
 	servers := addresses(c.Net.DNS)
 	sb := names.Sandbox{ID: c.ID, DNS: servers, Search: c.Net.DNSSearch}
 	if c.Net.HostLoopback {
-		sb.Host = n.hostOf(c, []network.Endpoint{*e})
+		sb.Host = n.hostOf(c, []network.Endpoint{*e}, reach)
 	}
 	sb.Names = append([]string{c.Name}, e.Aliases...)
 	sb.Names = append(sb.Names, c.Hostname, shortID(c.ID))
@@ -271,7 +267,7 @@ func (s *Supervisor) relearn(name string) error {
 	}
 	var errs []error
 	for i := range ends {
-		errs = append(errs, n.know(&ends[i], b))
+		errs = append(errs, n.know(&ends[i], b, n.reached()))
 	}
 	return errors.Join(errs...)
 }

@@ -214,7 +214,7 @@ func (s *Supervisor) recoverWayOuts() {
 		w, err := s.openWayOut(&b.config, ends)
 		if err == nil {
 			for i := range ends {
-				err = errors.Join(err, w.know(&ends[i], b))
+				err = errors.Join(err, w.know(&ends[i], b, w.reached()))
 			}
 		}
 		if err != nil {
@@ -223,28 +223,32 @@ func (s *Supervisor) recoverWayOuts() {
 	}
 }
 
-// wayOutsFollow makes the addresses of the host known that they have now, and says
-// whether there was anything new.
-func (s *Supervisor) wayOutsFollow() (changed bool) {
+// wayOutsBehind are those that know other addresses of the host than these.
+func (s *Supervisor) wayOutsBehind(reach []netip.Addr) []*wayOut {
 	n := &s.nets
 	n.ways.Lock()
-	list := make([]*wayOut, 0, len(n.wayOuts))
+	defer n.ways.Unlock()
+	var list []*wayOut
 	for _, w := range n.wayOuts {
-		list = append(list, w)
+		if !slices.Equal(w.reached(), reach) {
+			list = append(list, w)
+		}
 	}
-	n.ways.Unlock()
-	if len(list) == 0 {
-		return false
-	}
-	reach := s.ownAddrs()
-	for _, w := range list {
-		w.mu.Lock()
-		changed = changed || !slices.Equal(w.reach, reach)
-		w.reach = reach
-		w.mu.Unlock()
-		w.names.SetHost(reach...)
-	}
-	return changed
+	return list
+}
+
+// follow makes the addresses known that the host has now.
+func (w *wayOut) follow(reach []netip.Addr) {
+	w.mu.Lock()
+	w.reach = reach
+	w.mu.Unlock()
+	w.names.SetHost(reach...)
+}
+
+func (n *networks) reached() []netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.reach
 }
 
 // ownAddrs are those of the host, for whoever has a way out.
@@ -270,17 +274,17 @@ func (s *Supervisor) reachHost(c *api.Config, ends []network.Endpoint) []netip.A
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.hostOf(c, ends)
+	return n.hostOf(c, ends, n.reach)
 }
 
 // hostOf is reachHost on one switch: for a sandbox that may use it, the loopback
 // interface, by which it reaches all that a program of the host reaches at localhost.
-func (n *networks) hostOf(c *api.Config, ends []network.Endpoint) []netip.Addr {
+func (n *networks) hostOf(c *api.Config, ends []network.Endpoint, reach []netip.Addr) []netip.Addr {
 	if !c.Net.HostLoopback {
-		return n.reach
+		return reach
 	}
 	// Pasta does IPv6 where the host has it.
-	has6 := slices.ContainsFunc(ends, func(e network.Endpoint) bool { return e.IP6.IsValid() }) && slices.ContainsFunc(n.reach, netip.Addr.Is6)
+	has6 := slices.ContainsFunc(ends, func(e network.Endpoint) bool { return e.IP6.IsValid() }) && slices.ContainsFunc(reach, netip.Addr.Is6)
 	return slices.DeleteFunc(slices.Clone(n.loopback), func(a netip.Addr) bool { return a.Is6() && !has6 })
 }
 
