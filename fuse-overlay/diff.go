@@ -39,16 +39,16 @@ const pathMax = 4095
 // of the same change:
 //
 //   - What the layers below have is changed, even if only its owner is. Of directories
-//     this is told by mode, owner and time: those on the way to a changed file are there
-//     too, and are not named for it.
+//     this is told by mode, owner and, of the kernel's overlays, time: those on the way
+//     to a changed file are there too, and are not named for it.
 //   - A directory in which something appears or goes away is changed.
 //   - Of what is deleted only the top is named.
 //   - A directory that was deleted and made again is deleted, and what is in it is
 //     compared with what was there.
 //
 // The upper directory may be in use: what goes away meanwhile is left out.
-func Diff(ctx context.Context, upper, lower *os.File) ([]Change, error) {
-	d := &differ{ctx: ctx, buf: make([]byte, 64<<10)}
+func (m Marks) Diff(ctx context.Context, upper, lower *os.File) ([]Change, error) {
+	d := &differ{marks: m, ctx: ctx, buf: make([]byte, 64<<10)}
 	if _, err := d.below(upper, int(lower.Fd()), ""); err != nil {
 		return nil, err
 	}
@@ -56,6 +56,8 @@ func Diff(ctx context.Context, upper, lower *os.File) ([]Change, error) {
 }
 
 type differ struct {
+	marks   Marks
+	hidden  int // how many of the directories above hide all that is below them
 	ctx     context.Context
 	changes []Change
 	buf     []byte
@@ -67,11 +69,11 @@ func (d *differ) below(dir *os.File, lower int, path string) (moved bool, err er
 	if err := d.ctx.Err(); err != nil {
 		return false, err
 	}
-	list, err := entries(dir, d.buf)
+	list, err := entries(dir, d.buf, d.marks)
 	if err != nil {
 		return false, err
 	}
-	kind, err := opacity(dir)
+	kind, err := opacity(dir, opaqueAttr)
 	if err != nil {
 		return false, err
 	}
@@ -97,6 +99,9 @@ func (d *differ) entry(dir *os.File, lower int, above string, e entry, marks boo
 			WithHint("the directories are too deep: remove them")
 	}
 	path := above + "/" + e.name
+	if e.deleted {
+		return d.deleted(lower, path, e.name)
+	}
 	if e.kind == unix.DT_DIR {
 		return d.directory(dir, lower, path, e.name)
 	}
@@ -108,16 +113,12 @@ func (d *differ) entry(dir *os.File, lower int, above string, e entry, marks boo
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			return d.directory(dir, lower, path, e.name)
 		}
-		deleted, err := Deleted(dir, e.name, &st)
+		_, deleted, err := d.marks.Deleted(dir, e.name, &st)
 		if err != nil {
 			return false, err
 		}
 		if deleted {
-			old, err := stat(lower, e.name, path)
-			if err == nil && old != nil {
-				d.add(Delete, path)
-			}
-			return old != nil, err
+			return d.deleted(lower, path, e.name)
 		}
 	}
 	old, err := stat(lower, e.name, path)
@@ -130,6 +131,15 @@ func (d *differ) entry(dir *os.File, lower int, above string, e entry, marks boo
 	}
 	d.add(Add, path)
 	return true, nil
+}
+
+// deleted names what the layers below have, and this one hides.
+func (d *differ) deleted(lower int, path, name string) (moved bool, err error) {
+	old, err := stat(lower, name, path)
+	if err == nil && old != nil {
+		d.add(Delete, path)
+	}
+	return old != nil, err
 }
 
 // stat is what the layers below have under a name; nil for nothing.
@@ -176,6 +186,10 @@ func (d *differ) directory(above *os.File, lower int, path, name string) (moved 
 	if err != nil {
 		return false, err
 	}
+	if kind == Delete {
+		d.hidden++
+		defer func() { d.hidden-- }()
+	}
 	at := len(d.changes)
 	if kind != 0 {
 		d.add(kind, path)
@@ -195,15 +209,24 @@ func (d *differ) itself(dir *os.File, old *unix.Stat_t) (Kind, error) {
 	if old == nil {
 		return Add, nil
 	}
-	opaque, err := Opaque(dir)
-	if err != nil || opaque {
-		return Delete, err
+	// fuse-overlayfs says of all new directories that they hide what is below, the
+	// kernel only of the top.
+	opaque, err := d.marks.Opaque(dir)
+	switch {
+	case err != nil:
+		return 0, err
+	case opaque && d.hidden == 0:
+		return Delete, nil
+	case opaque:
+		return Modify, nil
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
 		return 0, &os.PathError{Op: "stat", Path: dir.Name(), Err: err}
 	}
-	if st.Mode == old.Mode && st.Uid == old.Uid && st.Gid == old.Gid && sameTime(st.Mtim, old.Mtim) {
+	// Directories on the way to a changed file get another time from fuse-overlayfs.
+	sameTime := d.marks == FUSE || sameTime(st.Mtim, old.Mtim)
+	if st.Mode == old.Mode && st.Uid == old.Uid && st.Gid == old.Gid && sameTime {
 		return 0, nil
 	}
 	return Modify, nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +18,25 @@ import (
 // layers are an overlay that is mounted.
 type layers struct {
 	upper, lower, merged string
+	marks                Marks
 }
 
 // mounted makes an overlay of two layers below and an upper directory.
 func mounted(t *testing.T) *layers {
 	t.Helper()
+	l := directories(t)
+	top := filepath.Dir(l.upper)
+	below := "userxattr,lowerdir=" + top + "/one:" + top + "/base"
+	mount(t, l.lower, below)
+	mount(t, l.merged, below+",upperdir="+l.upper+",workdir="+top+"/work")
+	return l
+}
+
+// directories makes all that mounted mounts.
+func directories(t *testing.T) *layers {
+	t.Helper()
 	top := t.TempDir()
-	l := &layers{top + "/upper", top + "/lower", top + "/merged"}
+	l := &layers{upper: top + "/upper", lower: top + "/lower", merged: top + "/merged"}
 	for _, dir := range []string{"/upper", "/work", "/merged", "/lower", "/base/d/sub", "/base/etc", "/base/deep/er/most", "/one/e", "/one/opq/x"} {
 		if err := os.MkdirAll(top+dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -37,9 +50,6 @@ func mounted(t *testing.T) *layers {
 	if err := os.Symlink("d", top+"/base/l"); err != nil {
 		t.Fatal(err)
 	}
-	below := "userxattr,lowerdir=" + top + "/one:" + top + "/base"
-	mount(t, l.lower, below)
-	mount(t, l.merged, below+",upperdir="+l.upper+",workdir="+top+"/work")
 	return l
 }
 
@@ -70,7 +80,7 @@ func (l *layers) diff(t testing.TB) string {
 	upper, lower := open(t, l.upper), open(t, l.lower)
 	defer upper.Close()
 	defer lower.Close()
-	list, err := Diff(context.Background(), upper, lower)
+	list, err := l.marks.Diff(context.Background(), upper, lower)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +103,11 @@ func open(t testing.TB, path string) *os.File {
 
 // What podman 5.4.2 says of the same commands in a container, sorted and without
 // /etc, where it makes files of its own. Where it is wrong, that is said.
-func TestDiff(t *testing.T) {
+func TestDiff(t *testing.T) { forEachScript(t, mounted) }
+
+// forEachScript compares what diff says with what it should. Of those that are unseen it
+// says nothing.
+func forEachScript(t *testing.T, mounted func(t *testing.T) *layers, unseen ...string) {
 	for script, want := range map[string]string{
 		"true":                            "",
 		"echo 1 >new":                     "A /new",
@@ -113,9 +127,9 @@ func TestDiff(t *testing.T) {
 		"mv f g":                       "D /f, A /g",
 		"mkdir k; echo 1 >k/1; mv k j": "A /j, A /j/1",
 		"mkfifo ff":                    "A /ff",
-		"echo 1 >'a b'; echo 1 >.wh.x; echo 1 >'ü'": "A /.wh.x, A /a b, A /ü",
-		"chmod 700 .": "",
-		"ln f hard":   "C /f, A /hard",
+		"echo 1 >'a b'; echo 1 >'ü'":   "A /a b, A /ü",
+		"chmod 700 .":                  "",
+		"ln f hard":                    "C /f, A /hard",
 		"mkdir z zz; echo 1 >z/b; echo 1 >z/a; echo 1 >zz/c; echo 1 >z.x; echo 1 >d/new; rm e/x": "C /d, A /d/new, C /e, D /e/x, A /z, A /z/a, A /z/b, A /z.x, A /zz, A /zz/c",
 		"rm opq/o; rmdir e || rm -r e; echo 1 >deep/er/most/file":                                "C /deep/er/most/file, D /e, C /opq, D /opq/o",
 		"rm deep/er/most/file": "C /deep, C /deep/er, C /deep/er/most, D /deep/er/most/file",
@@ -128,6 +142,9 @@ func TestDiff(t *testing.T) {
 		// Of a deleted directory that a file has taken the place of, and again.
 		"rm -r opq; echo 1 >opq; rm opq; mkdir opq": "D /opq",
 	} {
+		if slices.Contains(unseen, script) {
+			want = ""
+		}
 		t.Run(script, func(t *testing.T) {
 			l := mounted(t)
 			l.do(t, script)
@@ -174,6 +191,15 @@ func TestDiffWhiteoutOfNothing(t *testing.T) {
 	}
 }
 
+// What is a mark of fuse-overlayfs's is a file to the kernel.
+func TestDiffMarksOfOthers(t *testing.T) {
+	l := mounted(t)
+	l.do(t, "echo 1 >.wh.x; echo 1 >d/.wh..wh..opq")
+	if got, want := l.diff(t), "A /.wh.x, C /d, A /d/.wh..wh..opq"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Names are bytes, and as long as the file system lets them be.
 func TestDiffNames(t *testing.T) {
 	l := mounted(t)
@@ -206,7 +232,7 @@ func TestDiffTooDeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(at)
-	_, err = Diff(context.Background(), open(t, l.upper), open(t, l.lower))
+	_, err = Kernel.Diff(context.Background(), open(t, l.upper), open(t, l.lower))
 	if err == nil || !strings.Contains(err.Error(), "the directories are too deep") {
 		t.Errorf("got %v", err)
 	}
@@ -248,7 +274,7 @@ func TestDiffEnds(t *testing.T) {
 	l := mounted(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Diff(ctx, open(t, l.upper), open(t, l.lower)); !errors.Is(err, context.Canceled) {
+	if _, err := Kernel.Diff(ctx, open(t, l.upper), open(t, l.lower)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

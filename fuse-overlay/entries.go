@@ -13,13 +13,14 @@ import (
 // entry is one name of a directory, and its kind as getdents64 has it: DT_UNKNOWN
 // where the file system does not tell.
 type entry struct {
-	name string
-	kind byte
+	name    string
+	kind    byte
+	deleted bool // it is the name of what fuse-overlayfs hides by the name of another file
 }
 
 // entries reads a directory, sorted. os.File has no way to do it that does not look
 // up by path what is of an unknown kind. The buffer is used for reading.
-func entries(dir *os.File, buf []byte) ([]entry, error) {
+func entries(dir *os.File, buf []byte, marks Marks) ([]entry, error) {
 	var list []entry
 	for {
 		n, err := unix.Getdents(int(dir.Fd()), buf)
@@ -34,8 +35,27 @@ func entries(dir *os.File, buf []byte) ([]entry, error) {
 		}
 		list = appendEntries(list, buf[:n])
 	}
+	if marks == FUSE {
+		list = withoutMarks(list)
+	}
 	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	return list, nil
+}
+
+// withoutMarks has, in place of the names by which fuse-overlayfs marks, what they
+// hide.
+func withoutMarks(list []entry) []entry {
+	kept := list[:0]
+	for _, e := range list {
+		hidden, is := byName(e.name)
+		switch {
+		case !is:
+			kept = append(kept, e)
+		case hidden != "":
+			kept = append(kept, entry{name: hidden, deleted: true})
+		}
+	}
+	return kept
 }
 
 // appendEntries takes struct linux_dirent64 apart: inode and offset of 8 bytes each,
@@ -55,7 +75,7 @@ func appendEntries(list []entry, raw []byte) []entry {
 			name = name[:end]
 		}
 		if name != "." && name != ".." {
-			list = append(list, entry{name, raw[at+18]})
+			list = append(list, entry{name: name, kind: raw[at+18]})
 		}
 		at += size
 	}

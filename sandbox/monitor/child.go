@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 	"sbx/sandbox/pid1"
 )
@@ -152,11 +153,11 @@ func cloneError(err error) error {
 	e := api.Wrap("clone", "", err)
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		e.WithHint("a limit of namespaces is reached: see /proc/sys/user/max_*_namespaces")
+		e.WithHint("a limit of namespaces is reached (/proc/sys/user/max_*_namespaces): %s", remedy.MaxUserNamespaces().Text)
 	case errors.Is(err, unix.EAGAIN):
 		e.WithHint("the limit of processes is reached: see ulimit -u")
 	case errors.Is(err, unix.EPERM):
-		e.WithHint("the system does not allow user namespaces: see /proc/sys/kernel/unprivileged_userns_clone and the AppArmor restriction of user namespaces")
+		e.WithRemedy(remedy.Forbidden())
 	case errors.Is(err, unix.ENOMEM):
 		e.WithHint("no memory, or the limit of processes in the pid namespace is reached")
 	}

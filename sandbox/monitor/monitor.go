@@ -218,6 +218,11 @@ func (m *monitor) tell(kind string, body any, files ...*os.File) {
 // run gives pid 1 its specification, and follows it to its end.
 func (m *monitor) run(s *Start, files []*os.File) error {
 	var client *client
+	var root []*os.File
+	if last := len(files) - 1; s.Root && last >= 0 {
+		files, root = files[:last], files[last:]
+		defer root[0].Close()
+	}
 	if s.Client {
 		var err error
 		if client, files, err = newClient(m, s.Stdio, files); err != nil {
@@ -250,7 +255,8 @@ func (m *monitor) run(s *Start, files []*os.File) error {
 			send = append(send, pipes[i])
 		}
 	}
-	err = m.child.control.Send(pid1.KindSpec, &pid1.Order{What: s.Spec, Stdio: stdio}, send...)
+	order := pid1.Order{What: s.Spec, Stdio: stdio, Root: len(root) > 0}
+	err = m.child.control.Send(pid1.KindSpec, &order, append(send, root...)...)
 	for _, f := range send {
 		f.Close()
 	}

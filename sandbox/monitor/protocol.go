@@ -77,7 +77,7 @@ type Prepare struct {
 }
 
 // Start is the program. Files: the client's connection if Client is set, then
-// standard files as in Stdio.
+// standard files as in Stdio, then a mount for the root if Root is set.
 type Start struct {
 	// Spec is a pid1.Spec, encoded. The monitor passes it on as it is: taking it apart
 	// would cost more than everything else that it does for a start.
@@ -90,6 +90,7 @@ type Start struct {
 	Log    map[string]string // --log-opt
 	Detach bool              // the client waits for started only
 	Brief  bool              // nothing is kept of it: --rm
+	Root   bool              // it is mounted already
 }
 
 // Attach adds a client. Files: its connection, standard files.
@@ -129,6 +130,7 @@ func (s *Start) Fields(c *wire.Coder) {
 	c.Map(&s.Log)
 	c.Bool(&s.Detach)
 	c.Bool(&s.Brief)
+	c.Bool(&s.Root)
 }
 
 // Fields implements wire.Message.

@@ -28,6 +28,7 @@ func (r *Root) Fields(c *wire.Coder) {
 	c.String(&r.Upper)
 	c.String(&r.Work)
 	c.Bool(&r.Volatile)
+	c.Bool(&r.Mounted)
 	c.String(&r.Host)
 	c.Strings(&r.Private)
 	c.Bool(&r.ReadOnly)
@@ -52,6 +53,7 @@ func (p *Program) Fields(c *wire.Coder) {
 func (o *Order) Fields(c *wire.Coder) {
 	c.Bytes(&o.What)
 	o.Stdio.Fields(c)
+	c.Bool(&o.Root)
 }
 
 // Fields implements wire.Message.

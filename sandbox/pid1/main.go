@@ -33,6 +33,9 @@ func Main() int {
 		return api.ExitFault // the monitor is gone: there is nobody to tell
 	}
 	if err == nil {
+		if order.root != nil {
+			box.root = int(order.root.Fd())
+		}
 		err = box.build(&spec)
 	}
 	if err == nil {
@@ -66,6 +69,7 @@ type order struct {
 	control *api.Conn
 	stdio   Stdio
 	files   []*os.File
+	root    *os.File // a mount; nil: none has come
 }
 
 // receive gives io.EOF when the monitor has gone.
@@ -81,7 +85,11 @@ func receive(control *api.Conn, spec *Spec) (*order, error) {
 	if err := packet.Decode(&o); err != nil {
 		return nil, err
 	}
-	return &order{control, o.Stdio, packet.Files}, wire.Decode(o.What, spec)
+	r := &order{control: control, stdio: o.Stdio, files: packet.Files}
+	if last := len(r.files) - 1; o.Root && last >= 0 {
+		r.files, r.root = r.files[:last], r.files[last]
+	}
+	return r, wire.Decode(o.What, spec)
 }
 
 func fault(control *api.Conn, err error) int {

@@ -62,7 +62,10 @@ func openSource(m *api.Mount) (fd int, dir bool, err error) {
 		return -1, false, api.Wrap("open", m.Source, err).WithHint("the source of a bind must exist")
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && m.Ino != 0 && (st.Ino != m.Ino || uint64(st.Dev) != m.Dev) {
+	// What stat says a file system may have said before its server died; this asks.
+	if err = unix.Fstatfs(fd, new(unix.Statfs_t)); err != nil {
+		err = sourceError(m, err)
+	} else if err = unix.Fstat(fd, &st); err == nil && m.Ino != 0 && (st.Ino != m.Ino || uint64(st.Dev) != m.Dev) {
 		err = api.Errorf("bind", m.Source, "here it is another file than the one you named").
 			WithHint("it was mounted after sbx had started, or in another mount namespace: stop all sandboxes and try again in a minute")
 	}
@@ -83,6 +86,14 @@ func openSource(m *api.Mount) (fd int, dir bool, err error) {
 		return -1, false, err
 	}
 	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+func sourceError(m *api.Mount, err error) error {
+	e := api.Wrap("bind", m.Source, err)
+	if errors.Is(err, unix.ENOTCONN) {
+		e.WithHint("the FUSE server of it has died: unmount it with fusermount3 -u, and mount it again")
+	}
+	return e
 }
 
 func (b *box) tmpfs(m *api.Mount) error {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 )
 
@@ -45,8 +46,14 @@ func (b *box) build(spec *Spec) error {
 
 func (b *box) mountRoot(root *Root) error {
 	at := filepath.Join(b.dir, "root")
-	if root.Host != "" {
+	switch {
+	case root.Host != "":
 		return b.mountHost(root, at)
+	case root.Mounted:
+		if b.root < 0 {
+			return api.Errorf("mount the root", "", "it has not come with the order")
+		}
+		return sys.AttachAt(b.root, unix.AT_FDCWD, at)
 	}
 	if err := unix.Chdir(root.Dir); err != nil {
 		return api.Wrap("chdir", root.Dir, err)
@@ -71,11 +78,11 @@ func overlayError(root *Root, size int, err error) error {
 	case size >= os.Getpagesize():
 		e.WithHint("the image has %d layers, more than one overlay mount can name", len(root.Lower))
 	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
-		e.WithHint("the file system below cannot carry an overlay (NFS, or an overlay itself): set SBX_DATA to a directory on a local disk")
+		e.WithRemedy(remedy.LocalDisk())
 	case errors.Is(err, unix.ENOENT):
 		e.WithHint("a layer of the image is missing: import it again")
 	case errors.Is(err, unix.EPERM):
-		e.WithHint("overlay in a user namespace needs Linux 5.11 or later")
+		e.WithRemedy(remedy.OverlayForbidden())
 	}
 	return e
 }

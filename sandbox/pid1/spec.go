@@ -126,6 +126,9 @@ type Root struct {
 	Work     string   `json:"work,omitempty"`
 	Volatile bool     `json:"volatile,omitempty"` // nothing of it will be needed after a crash
 
+	// Mounted says that the root comes along, mounted: the overlay is not the kernel's.
+	Mounted bool `json:"mounted,omitempty"`
+
 	// Host is a directory that is shown read-only, with all mounts below it.
 	Host string `json:"host,omitempty"`
 	// Private are directories below Host that are replaced by empty ones.
@@ -156,6 +159,7 @@ type Program struct {
 type Order struct {
 	What  []byte // Spec, encoded
 	Stdio Stdio
+	Root  bool // a mount for the root comes too, last
 }
 
 // Stdio says which of standard input, output and error come with an order. The
