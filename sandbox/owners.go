@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	"sbx/api"
 	"sbx/internal/dirs"
 	"sbx/internal/sys"
-	"sbx/sandbox/pid1"
 	"sbx/userns"
 	"sbx/userns/owners"
 )
@@ -191,12 +189,13 @@ func (s *Supervisor) leaveImage(name string, i *shownImage) {
 	})
 }
 
-// show mounts a directory with other owners at a path, which it makes.
-func (s *Supervisor) show(dir *os.File, uids, gids owners.Map, at string) error {
+// show mounts a directory with other owners, without what is hidden, at a path, which it
+// makes.
+func (s *Supervisor) show(dir *os.File, uids, gids owners.Map, at string, hidden ...string) error {
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return dirs.DiskError("mkdir", at, err)
 	}
-	mount, pid, err := owners.Show(dir, uids, gids, s.Binary)
+	mount, pid, err := owners.Show(dir, uids, gids, s.Binary, hidden...)
 	if err != nil {
 		return err
 	}
@@ -272,20 +271,25 @@ func (s *Supervisor) openShown(c *api.Config) (*os.File, error) {
 }
 
 // withImageOwners gives do the upper directory of a sandbox with the owners that the
-// files would have in an image. What do opens there stays.
+// files would have in an image, and without the accounts that were added at its start.
+// What do opens there stays.
 func (s *Supervisor) withImageOwners(c *api.Config, do func(path string) error) error {
 	upper := filepath.Join(s.Dirs.Sandboxes(), c.ID, "upper")
 	uids, gids := s.otherOwners(c)
-	if uids == nil && gids == nil {
-		return do(upper)
-	}
 	dir, err := os.Open(upper)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
+	hidden, err := s.addedAccounts(c, dir)
+	if err != nil {
+		return err
+	}
+	if uids == nil && gids == nil && len(hidden) == 0 {
+		return do(upper)
+	}
 	at := filepath.Join(s.shownDir(), "upper-"+newID())
-	err = s.show(dir, uids.Inverse(), gids.Inverse(), at)
+	err = s.show(dir, uids.Inverse(), gids.Inverse(), at, hidden...)
 	if err == nil {
 		err = do(at)
 	}
@@ -321,34 +325,4 @@ func (s *Supervisor) giveRoot(c *api.Config) error {
 		}
 	}
 	return nil
-}
-
-// account is the caller as the image's /etc/passwd is to know it; nil: it need not.
-// With ids that are chosen it is not the caller that they mean.
-func account(c *api.Config) *pid1.Account {
-	uid, gid, ok := keptIDs(c)
-	if !ok || c.Image == api.HostImage {
-		return nil
-	}
-	a := &pid1.Account{UID: uid, GID: gid, Home: c.Process.WorkDir}
-	if uid == c.Caller.UID {
-		a.Name = c.Caller.Name
-		if inMount(c.Mounts, c.Caller.Home) {
-			a.Home = c.Caller.Home
-		}
-	}
-	if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil && gid == c.Caller.GID {
-		a.Group = g.Name
-	}
-	return a
-}
-
-// inMount says whether a directory of the host can be in a sandbox.
-func inMount(mounts []api.Mount, dir string) bool {
-	for _, m := range mounts {
-		if dir != "" && covered([]string{filepath.Clean("/" + m.Target)}, filepath.Clean(dir)) {
-			return true
-		}
-	}
-	return false
 }

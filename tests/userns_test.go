@@ -42,9 +42,13 @@ func TestUsernsKeepID(t *testing.T) {
 	image := e.Seeded()
 	uid, gid, name := myself(t)
 	const who = "echo $(id -u):$(id -g) $(id -un) $HOME"
-	e.Is(uid+":"+gid+" "+name+" /", "run", "--rm", "--userns", "keep-id", image, "sh", "-c", who)
-	e.Is(uid+":"+gid+" "+name+" /opt", "run", "--rm", "--userns=keep-id", "-w", "/opt", image, "sh", "-c", who)
-	e.Is(uid+":"+gid+" "+name+" "+e.Home, "run", "--rm", "--userns=keep-id", "-v", e.Home+":"+e.Home, image, "sh", "-c", who)
+	for home, flags := range map[string][]string{"/": nil, "/opt": {"-w", "/opt"}, e.Home: {"-v", e.Home + ":" + e.Home}} {
+		if uid == "1000" { // the image has such a user of its own
+			name, home = "alice", "/home"
+		}
+		args := append([]string{"run", "--rm", "--userns", "keep-id"}, flags...)
+		e.Is(uid+":"+gid+" "+name+" "+home, append(args, image, "sh", "-c", who)...)
+	}
 	e.Is("70:71 70 /", "run", "--rm", "--userns", "keep-id:uid=70,gid=71", image, "sh", "-c", who)
 	e.Is("4000000", "run", "--rm", "--userns", "keep-id:uid=4000000", image, "id", "-u")
 	e.Is("0", "run", "--rm", "--userns", "keep-id", "-u", "root", image, "id", "-u")
@@ -141,7 +145,7 @@ func TestUsernsKeepIDFiles(t *testing.T) {
 	}
 	stat("in the sandbox", "exec", "kept")
 	e.Is("70:71 70:71", "exec", "-u", "70:71", "kept", "sh", "-c", "echo $(stat -c %u:%g /data /data/file)")
-	const diff = "C /bare\nA /bare/r\nC /etc\nC /etc/group\nC /etc/passwd\nD /in\nA /opt\nA /opt/copied\nA /opt/root\nC /tmp\nA /tmp/mine"
+	const diff = "C /bare\nA /bare/r\nC /etc\nD /in\nA /opt\nA /opt/copied\nA /opt/root\nC /tmp\nA /tmp/mine"
 	if got := e.OK("diff", "kept"); strings.ReplaceAll(got, "D /bare\n", "C /bare\n") != diff {
 		t.Errorf("diff:\n%s\nwant\n%s", got, diff)
 	}
@@ -238,5 +242,42 @@ func tarOwners(t testing.TB, archive string) map[string]string {
 			t.Fatal(err)
 		}
 		found[h.Name] = fmt.Sprintf("%d:%d", h.Uid, h.Gid)
+	}
+}
+
+// The accounts that are added at the start are no change of the sandbox's, and in no
+// image or archive of it, unless a program has changed the file too.
+func TestUsernsKeepIDAccounts(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	Need(t, "fuse")
+	image := e.Busybox()
+	e.OK("run", "-d", "--name", "kept", "--userns", "keep-id:uid=4000,gid=4001", image, "sleep", "1000")
+	const seen = "grep -c 400 /etc/passwd; grep -c 400 /etc/group"
+	e.Is("1\n1", "exec", "kept", "sh", "-c", seen)
+	archive := filepath.Join(e.Home, "kept.tar")
+	for _, change := range []struct{ do, diff, passwd, group string }{
+		{"true", "", "0", "0"},
+		{"touch /etc/new", "A /etc/new", "0", "0"},
+		{"echo more:x:4002: >>/etc/group", "A /etc/new C /etc/group", "0", "2"},
+		{"sed -i 's/^root:/toor:/' /etc/passwd", "A /etc/new C /etc/group C /etc/passwd", "1", "2"},
+		{"rm /etc/passwd", "A /etc/new C /etc/group D /etc/passwd", "", "2"},
+	} {
+		e.OK("exec", "-u", "0", "kept", "sh", "-c", change.do)
+		got := strings.Join(changedPaths(e.OK("diff", "kept")), " ")
+		got = strings.TrimSpace(strings.ReplaceAll(" "+got, " C /etc ", " "))
+		if got != change.diff {
+			t.Errorf("after %s the changes are %q, want %q", change.do, got, change.diff)
+		}
+		want := strings.TrimSpace(change.passwd + "\n" + change.group)
+		e.OK("commit", "-q", "kept", "committed")
+		e.export(archive, "kept")
+		e.OK("import", archive, "imported")
+		for _, made := range []string{"committed", "imported"} {
+			e.Is(want, "run", "--rm", made, "sh", "-c", "("+seen+") 2>/dev/null; true")
+			if change.passwd != "" {
+				e.Is("4000", "run", "--rm", "--userns", "keep-id:uid=4000,gid=4001", made, "id", "-un")
+			}
+		}
 	}
 }

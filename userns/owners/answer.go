@@ -3,6 +3,7 @@ package owners
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -224,6 +225,10 @@ func (t *tree) readdir(path string, out []byte, r *request) ([]byte, error) {
 	for entries = entries[:n]; len(entries) > 0; {
 		length := int(native.Uint16(entries[16:]))
 		name, _, _ := bytes.Cut(entries[19:length], []byte{0})
+		if len(t.hidden) > 0 && slices.Contains(t.hidden, path+"/"+string(name)) {
+			entries = entries[length:]
+			continue
+		}
 		padded := (len(name) + 7) &^ 7
 		if len(out)+direntSize+padded > end {
 			break // it is read again

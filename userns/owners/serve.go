@@ -11,7 +11,7 @@ import (
 )
 
 // Role is the process's name as argv[0]; its arguments are the maps of user and group
-// ids.
+// ids, and the paths that are not shown.
 const Role = "sbx-owners"
 
 // Descriptors that it is started with.
@@ -32,8 +32,8 @@ func Main() int {
 
 func serve(args []string) error {
 	unix.Close(binaryFD)
-	if len(args) != 2 {
-		return api.Errorf("show a directory", "", "usage: UIDS GIDS")
+	if len(args) < 2 {
+		return api.Errorf("show a directory", "", "usage: UIDS GIDS [HIDDEN...]")
 	}
 	uids, err := parseMap(args[0])
 	if err != nil {
@@ -49,6 +49,7 @@ func serve(args []string) error {
 		return os.NewSyscallError("getrandom", err)
 	}
 	t := newTree(rootFD, uids, gids, native.Uint64(seed[:]))
+	t.hidden = args[2:]
 	// Each waits in the kernel, on a thread of its own.
 	workers := max(2, min(runtime.NumCPU(), 8))
 	done := make(chan error, workers)

@@ -3,6 +3,7 @@ package owners
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +15,8 @@ type tree struct {
 	root int // descriptor of the directory
 	uids Map
 	gids Map
+	// hidden are paths below the root at which there is nothing to be seen.
+	hidden []string
 
 	mu    sync.Mutex
 	nodes map[uint64]*node
@@ -107,6 +110,9 @@ func (t *tree) forget(id, lookups uint64) {
 // open opens what is at a path below the root. No symbolic link is followed: the
 // kernel has resolved them, and has asked for each component.
 func (t *tree) open(path string, flags int) (int, error) {
+	if slices.Contains(t.hidden, path) {
+		return -1, unix.ENOENT
+	}
 	for {
 		fd, err := unix.Openat2(t.root, path, &unix.OpenHow{
 			Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
