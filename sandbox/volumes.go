@@ -202,8 +202,9 @@ func (s *Supervisor) hostMount(m *api.Mount) api.Mount {
 
 // readyVolumes makes those volumes of a sandbox that are not there, and fills those
 // that are empty with what its image has at their places. The sandbox is in the
-// tables already, so that nobody removes them any more.
-func (s *Supervisor) readyVolumes(c *api.Config) error {
+// tables already, so that nobody removes them any more. Who has asked for it, if
+// somebody has, may end that.
+func (s *Supervisor) readyVolumes(c *api.Config, asked *conversation) error {
 	if !hasVolumes(c) {
 		return nil
 	}
@@ -211,7 +212,7 @@ func (s *Supervisor) readyVolumes(c *api.Config) error {
 	if err != nil {
 		return err
 	}
-	f := filler{s: s, store: store, c: c}
+	f := filler{s: s, store: store, c: c, asked: asked}
 	defer f.close()
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
@@ -234,11 +235,11 @@ func (s *Supervisor) readyVolumes(c *api.Config) error {
 
 // readyAgain is readyVolumes for a sandbox that is started once more: a crash may have
 // taken a volume that nobody had promised to keep.
-func (s *Supervisor) readyAgain(b *box) error {
+func (s *Supervisor) readyAgain(b *box, asked *conversation) error {
 	s.mu.Lock()
 	c := b.config
 	s.mu.Unlock()
-	return s.readyVolumes(&c)
+	return s.readyVolumes(&c, asked)
 }
 
 // forsake removes what volumes were made for a sandbox that cannot be made.
@@ -255,7 +256,8 @@ type filler struct {
 	s     *Supervisor
 	store *volume.Store
 	c     *api.Config
-	root  *os.File // of the image; nil: not opened yet
+	asked *conversation // of the command that waits; nil: none does
+	root  *os.File      // of the image; nil: not opened yet
 }
 
 func (f *filler) close() {
@@ -300,7 +302,22 @@ func (f *filler) fill(m *api.Mount) error {
 		return nil
 	}
 	defer from.Close()
-	return f.store.Fill(f.s.ctx, m.Source, from, f.durable(m))
+	return f.copy(m, from)
+}
+
+// copy takes as long as the directory is large, unless who waits for it does so no
+// longer: then nothing of it is left, and the volume is filled by who is next.
+func (f *filler) copy(m *api.Mount, from *os.File) error {
+	if f.asked == nil {
+		return f.store.Fill(f.s.ctx, m.Source, from, f.durable(m))
+	}
+	watch := f.asked.watch("fill volume", m.Source)
+	defer watch.stop()
+	err := f.store.Fill(watch.ctx, m.Source, from, f.durable(m))
+	if cause := watch.cause(); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
 // open opens the directory of the image at a place; nil: there is none. A link in the

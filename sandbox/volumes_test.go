@@ -95,7 +95,7 @@ func TestDropVolumes(t *testing.T) {
 	b := newBox(api.Config{ID: strings.Repeat("1", 64), Spec: api.Spec{Image: api.HostImage, Mounts: append([]api.Mount{
 		{Type: "volume", Source: "own-anonymous", Target: "/a", Volume: api.VolumeWish{Anonymous: true}}}, other.config.Mounts...)}}, "")
 	for _, c := range []*api.Config{&other.config, &b.config} {
-		if err := s.readyVolumes(c); err != nil {
+		if err := s.readyVolumes(c, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

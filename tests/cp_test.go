@@ -455,3 +455,34 @@ func TestCopyRacingProgram(t *testing.T) {
 		t.Error("no copy got through: this tests nothing")
 	}
 }
+
+// The disk of the sandboxes is full in the middle of a copy: a clear error, and nothing
+// of it is left.
+func TestCopyDiskFull(t *testing.T) {
+	t.Parallel()
+	Need(t, "busybox", "overlay")
+	e := Sbx(t)
+	j := e.jail("mount -t tmpfs -o mode=700,size=24m sbx-full " + e.Data)
+	j.must(nil, "import", os.Getenv("SBX_TEST_BUSYBOX"), "busybox")
+	big := filepath.Join(e.Home, "big")
+	if err := os.WriteFile(big, bytes.Repeat([]byte("x"), 32<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j.must(nil, "run", "-d", "--network", "none", "--name", "up", "busybox", "sleep", "1000")
+	j.must(nil, "create", "--network", "none", "--name", "created", "busybox", "true")
+	for _, name := range []string{"up", "created", "up"} {
+		r := j.Run(nil, "cp", big, name+":/big")
+		if r.Code != 1 || !strings.Contains(r.Err, "no space left") || strings.Count(r.Err, "\n") != 1 || r.Out != "" {
+			t.Errorf("cp to %s: %+v", name, r)
+		}
+		if out := j.must(nil, "diff", name); out != "" {
+			t.Errorf("in %s is left: %s", name, out)
+		}
+	}
+	// What it has taken is free again.
+	if err := os.Truncate(big, 12<<20); err != nil {
+		t.Fatal(err)
+	}
+	j.must(nil, "cp", big, "up:/big")
+	j.must(nil, "rm", "-f", "up", "created")
+}

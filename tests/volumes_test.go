@@ -382,3 +382,77 @@ func TestVolumesSurviveKills(t *testing.T) {
 	e.OK("volume", "prune", "-f")
 	e.noVolumesLeft()
 }
+
+// Who waits for a volume to be filled may go: the copy ends, nothing of it is left, and
+// the next one fills it.
+func TestVolumesFillEnded(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	const mib = 400
+	e.OK("run", "--name", "seed", e.Busybox(), "sh", "-c", fmt.Sprintf("mkdir /data; i=0; while [ $i -lt %d ]; do dd if=/dev/urandom of=/data/$i bs=1M count=8 2>/dev/null; i=$((i+8)); done", mib))
+	e.OK("commit", "-q", "seed", "large")
+	e.OK("rm", "seed")
+	volumes := filepath.Join(e.Data, "volumes")
+	for _, c := range []struct {
+		sig    syscall.Signal
+		code   int
+		how    []string
+		remain string // the volumes afterwards
+	}{
+		{syscall.SIGINT, 128 + 2, []string{"run", "--rm", "-v", "db:/data"}, "db"},
+		{syscall.SIGKILL, 128 + 9, []string{"run", "-d", "-v", "db:/data"}, "db"},
+		{syscall.SIGTERM, 128 + 15, []string{"create", "-v", "/data"}, "db"},
+	} {
+		p := e.Start(append(c.how, "large", "true")...)
+		e.Eventually("it is being filled", func() bool {
+			found, err := filepath.Glob(volumes + "/*/fill.new/1*")
+			return err == nil && len(found) > 0
+		})
+		p.Signal(c.sig)
+		if r := p.Wait(); r.Code != c.code || r.Out != "" {
+			t.Errorf("%v: %+v", c.sig, r)
+		}
+		e.Eventually("the copy is gone", func() bool {
+			found, err := filepath.Glob(volumes + "/*/fill*")
+			return err == nil && len(found) == 0
+		})
+		e.Eventually("the sandbox is gone", func() bool { return e.OK("ps", "-aq") == "" })
+		if found, err := filepath.Glob(volumes + "/*/_data/*"); err != nil || len(found) > 0 {
+			t.Errorf("%v: in the volume are %q, %v", c.sig, found, err)
+		}
+		e.Is(c.remain, "volume", "ls", "-q")
+	}
+	e.Is(fmt.Sprint(mib/8), "run", "--rm", "-v", "db:/data", "large", "sh", "-c", "ls /data | wc -l")
+}
+
+// The disk is full while a volume is filled: a clear error, nothing is left, and it is
+// filled once there is room.
+func TestVolumesFillDiskFull(t *testing.T) {
+	t.Parallel()
+	Need(t, "busybox", "overlay")
+	e := Sbx(t)
+	j := e.jail("mount -t tmpfs -o mode=700,size=34m sbx-full " + e.Data)
+	j.must(nil, "import", os.Getenv("SBX_TEST_BUSYBOX"), "busybox")
+	j.must(nil, "run", "--network", "none", "--name", "seed", "busybox", "sh", "-c", "mkdir /data; for i in 1 2 3; do dd if=/dev/urandom of=/data/$i bs=1M count=4 2>/dev/null; done")
+	j.must(nil, "commit", "seed", "large")
+	j.must(nil, "rm", "seed")
+	fill := func(name string) Result {
+		return j.Run(nil, "run", "--rm", "--network", "none", "-v", name+":/data", "large", "ls", "/data")
+	}
+	if r := fill("first"); r.Out != "1\n2\n3\n" {
+		t.Fatalf("with room: %+v", r)
+	}
+	for range 2 {
+		r := fill("second")
+		if r.Code != 125 || !strings.Contains(r.Err, "fill volume second") || !strings.Contains(r.Err, "no space left") || strings.Count(r.Err, "\n") != 1 || r.Out != "" {
+			t.Errorf("without room: %+v", r)
+		}
+		if out := j.must(nil, "ps", "-aq"); out != "" {
+			t.Errorf("sandboxes are left: %q", out)
+		}
+	}
+	j.must(nil, "volume", "rm", "first")
+	if r := fill("second"); r.Out != "1\n2\n3\n" {
+		t.Errorf("with room again: %+v", r)
+	}
+}

@@ -19,22 +19,26 @@ type methods struct {
 	noSend           bool
 }
 
-// data copies the content of a file. Holes stay holes. A file that shrinks meanwhile
-// is cut, as is one that grows.
+// data copies the content of a file.
 func (c *copier) data(out int, src *source, st *unix.Stat_t, path string) error {
+	return c.content(&writer{c: c, in: int(src.f.Fd()), out: out, src: src.path, dst: path}, st)
+}
+
+// content copies what a writer has open. Holes stay holes. A file that shrinks meanwhile
+// is cut, as is one that grows.
+func (c *copier) content(w *writer, st *unix.Stat_t) error {
 	var to unix.Stat_t
-	if err := unix.Fstat(out, &to); err != nil {
-		return explain("stat", path, err)
+	if err := unix.Fstat(w.out, &to); err != nil {
+		return explain("stat", w.dst, err)
 	}
 	if m := &c.methods; m.from != uint64(st.Dev) || m.to != uint64(to.Dev) {
 		*m = methods{from: uint64(st.Dev), to: uint64(to.Dev)}
 	}
-	w := &writer{c: c, in: int(src.f.Fd()), out: out, src: src.path, dst: path}
 	if st.Size == 0 {
 		return w.unsized()
 	}
 	if !c.methods.noClone {
-		if unix.IoctlFileClone(out, w.in) == nil {
+		if unix.IoctlFileClone(w.out, w.in) == nil {
 			c.advance(st.Size)
 			return nil
 		}

@@ -146,7 +146,8 @@ func futimens(fd int, ts [2]unix.Timespec) error {
 // fuse-overlayfs.
 func kept(name string) bool {
 	return name == "security.capability" ||
-		strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && !strings.HasPrefix(name, "user.containers.")
+		strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && !strings.HasPrefix(name, "user.containers.") &&
+			!strings.HasPrefix(name, "user.fuseoverlayfs.")
 }
 
 // attributes reads a file's extended attributes, if they are wanted.
@@ -154,13 +155,16 @@ func (c *copier) attributes(src *source) (map[string]string, error) {
 	if !c.o.Attrs {
 		return nil, nil
 	}
-	fd := int(src.f.Fd())
+	return attributes(int(src.f.Fd()), src.path)
+}
+
+func attributes(fd int, path string) (map[string]string, error) {
 	names, err := xattr(func(buf []byte) (int, error) { return unix.Flistxattr(fd, buf) })
 	if err == unix.ENOTSUP {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, api.Wrap("listxattr", src.path, err)
+		return nil, api.Wrap("listxattr", path, err)
 	}
 	var attrs map[string]string
 	for name := range strings.SplitSeq(string(names), "\x00") {
@@ -172,7 +176,7 @@ func (c *copier) attributes(src *source) (map[string]string, error) {
 			continue // it has just been removed
 		}
 		if err != nil {
-			return nil, api.Wrap("getxattr", src.path, err)
+			return nil, api.Wrap("getxattr", path, err)
 		}
 		if attrs == nil {
 			attrs = map[string]string{}

@@ -32,6 +32,11 @@ type Options struct {
 	Attrs    bool             // extended attributes and capabilities too
 	Progress func(done int64) // bytes of files; may be nil
 	Note     func(Note)       // something was left out; may be nil
+
+	// Of Extract only: a directory may replace a file or link, and the other way round,
+	// as tar(1) does it, and what the archive is called in messages.
+	Replace bool
+	Archive string
 }
 
 // Note is something that could not be copied, and is no reason to stop.

@@ -35,6 +35,9 @@ func Extract(ctx context.Context, r io.Reader, root *os.File, dir, shown string,
 	clean, _, _ := named(dir)
 	c := newCopier(ctx, o)
 	c.o.Owner, c.o.Attrs = Same, true
+	if c.o.Archive == "" {
+		c.o.Archive = "-"
+	}
 	x := &extractor{copier: c, root: root, top: clean, shown: strings.TrimSuffix(shown, "/"), known: map[string]fileID{}, late: map[string]meta{}}
 	defer x.forget()
 	end := &ending{r: r}
@@ -98,7 +101,7 @@ func (x *extractor) run(t *tar.Reader, end *ending) error {
 			return nil
 		}
 		if err != nil {
-			return damaged(noEOF(err), last)
+			return x.damaged(noEOF(err), last)
 		}
 		last = h.Name
 		if h.Typeflag == tar.TypeXGlobalHeader {
@@ -111,35 +114,35 @@ func (x *extractor) run(t *tar.Reader, end *ending) error {
 }
 
 // damaged is an error of the archive, or of where it comes from.
-func damaged(err error, last string) error {
+func (x *extractor) damaged(err error, last string) error {
 	const what = "read archive"
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case last == "" && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return api.Errorf(what, "-", "not a tar archive").WithHint("give it one, plain or packed with gzip, bzip2, xz or zstd")
+		return api.Errorf(what, x.o.Archive, "not a tar archive").WithHint("give it one, plain or packed with gzip, bzip2, xz or zstd")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return api.Errorf(what, "-", "it is cut off in or behind entry %q", last)
+		return api.Errorf(what, x.o.Archive, "it is cut off in or behind entry %q", last)
 	case errors.Is(err, tar.ErrHeader):
-		return api.Errorf(what, "-", "it is damaged behind entry %q", last)
+		return api.Errorf(what, x.o.Archive, "it is damaged behind entry %q", last)
 	}
-	return api.Wrap(what, "-", err)
+	return api.Wrap(what, x.o.Archive, err)
 }
 
 // inside cleans a name of the archive; "." is the directory itself.
-func inside(name, what string) (string, error) {
+func (x *extractor) inside(name, what string) (string, error) {
 	clean := path.Clean(strings.TrimLeft(name, "/"))
 	if name == "" || strings.Contains(name, "\x00") {
-		return "", api.Errorf("read archive", "-", "%s without a name", what)
+		return "", api.Errorf("read archive", x.o.Archive, "%s without a name", what)
 	}
 	if clean == ".." || strings.HasPrefix(clean, "../") {
-		return "", api.Errorf("read archive", "-", "%s %q climbs out with \"..\"", what, name).WithHint("do not trust this archive")
+		return "", api.Errorf("read archive", x.o.Archive, "%s %q climbs out with \"..\"", what, name).WithHint("do not trust this archive")
 	}
 	return clean, nil
 }
 
 func (x *extractor) entry(t *tar.Reader, h *tar.Header) error {
-	name, err := inside(h.Name, "entry")
+	name, err := x.inside(h.Name, "entry")
 	if err != nil || name == "." {
 		return err // the directory is the user's: it stays as it is
 	}
@@ -147,6 +150,11 @@ func (x *extractor) entry(t *tar.Reader, h *tar.Header) error {
 	dst, err := x.open(strings.TrimSuffix(above, "/"))
 	if err != nil {
 		return err
+	}
+	if x.o.Replace {
+		if err := x.clear(dst, name, base, h.Typeflag == tar.TypeDir); err != nil {
+			return err
+		}
 	}
 	m := fromHeader(h)
 	switch h.Typeflag {
@@ -164,7 +172,7 @@ func (x *extractor) entry(t *tar.Reader, h *tar.Header) error {
 		x.o.Note(Note{dst.child(base), "left out, a device node"})
 		return nil
 	}
-	return api.Errorf("read archive", "-", "entry %q is of the unknown type %q", h.Name, h.Typeflag)
+	return api.Errorf("read archive", x.o.Archive, "entry %q is of the unknown type %q", h.Name, h.Typeflag)
 }
 
 func fromHeader(h *tar.Header) meta {
@@ -352,7 +360,7 @@ func (x *extractor) body(t *tar.Reader, h *tar.Header, fd int, shown string) err
 			x.advance(int64(n))
 		}
 		if err != nil {
-			return damaged(noEOF(err), h.Name)
+			return x.damaged(noEOF(err), h.Name)
 		}
 	}
 	if !sparse {
@@ -391,7 +399,7 @@ func writeAt(fd int, b []byte, at int64, holes bool) error {
 // hardLink makes another name for a file that the archive has made before, or that
 // was there.
 func (x *extractor) hardLink(h *tar.Header, dst *target, base string) error {
-	first, err := inside(h.Linkname, "hard link target")
+	first, err := x.inside(h.Linkname, "hard link target")
 	if err != nil {
 		return err
 	}
