@@ -46,7 +46,7 @@ type Home struct {
 // Lack is something that is not there.
 type Lack struct {
 	Why string `json:"why,omitempty"`
-	Fix string `json:"fix,omitempty"` // what a user or an administrator can do
+	api.Remedy
 }
 
 // ReadHome returns what Record has written to the runtime directory run.
@@ -105,13 +105,25 @@ func (h Home) NoGroup(op string) error {
 	return lacking(op, "there is no cgroup for sandboxes: ", h.Lack)
 }
 
+// Guards is the error of limits for a sandbox that may mount, where the kernel would
+// let it write them: it can mount the file system of its cgroup.
+func (h Home) Guards(op string) error {
+	if h.Guarded || !h.Exists() {
+		return nil
+	}
+	return lacking(op, "what it is limited by, a program with CAP_SYS_ADMIN could lift: ", Lack{
+		Why:    "the host has mounted cgroup2 without nsdelegate",
+		Remedy: api.Remedy{Text: "run it without that capability (and without --privileged) or without limits, or have the administrator run: mount -o remount,nsdelegate /sys/fs/cgroup"},
+	})
+}
+
 func lacking(op, what string, l Lack) error {
 	if l.Why == "" {
 		l.Why = "it is not delegated to you"
 	}
 	e := api.Errorf(op, "", "%s%s", what, l.Why)
-	if l.Fix != "" {
-		e.WithHint("%s", l.Fix)
+	if l.Text != "" {
+		e.WithHint("%s", l.Text)
 	}
 	return e
 }

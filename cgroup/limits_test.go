@@ -150,7 +150,7 @@ func TestPlanNeedsOneController(t *testing.T) {
 }
 
 func TestPlanWithoutAHome(t *testing.T) {
-	h := Home{Driver: None, Lack: Lack{Why: "no reason", Fix: "do this"}}
+	h := Home{Driver: None, Lack: Lack{Why: "no reason", Remedy: api.Remedy{Text: "do this"}}}
 	if plan, err := h.Plan(api.Limits{ShmSize: 1 << 20}); err != nil || len(plan) > 0 {
 		t.Errorf("nothing is limited: %v, %v", plan, err)
 	}
@@ -158,6 +158,27 @@ func TestPlanWithoutAHome(t *testing.T) {
 	const want = "limit processes: there is no cgroup for sandboxes: no reason: do this"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got %v; want %s", err, want)
+	}
+}
+
+// Who may mount file systems may lift its limits, unless the host forbids it.
+func TestGuards(t *testing.T) {
+	for want, h := range map[string]Home{
+		"": {Driver: Systemd, Path: "/g", Guarded: true},
+		"limit a: what it is limited by, a program with CAP_SYS_ADMIN could lift: the host has mounted cgroup2 without nsdelegate: " +
+			"run it without that capability (and without --privileged) or without limits, " +
+			"or have the administrator run: mount -o remount,nsdelegate /sys/fs/cgroup": {Driver: Writable, Path: "/g"},
+	} {
+		got := ""
+		if err := h.Guards("limit a"); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%v: got %q, want %q", h, got, want)
+		}
+	}
+	if err := (Home{Driver: None}).Guards("limit a"); err != nil {
+		t.Errorf("without a cgroup there is nothing to guard: %v", err)
 	}
 }
 

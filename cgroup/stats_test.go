@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"sbx/api"
 )
 
 func put(t *testing.T, dir string, files map[string]string) {
@@ -50,7 +52,7 @@ func TestHomeIsRecorded(t *testing.T) {
 	if err != nil || h.Exists() || h.Why == "" {
 		t.Errorf("before: %+v, %v", h, err)
 	}
-	want := Home{Driver: Systemd, Version: "2", Path: "/a", Unit: "u.scope", Controllers: []string{"cpu"}, Missing: map[string]Lack{"io": {"why", "fix"}}, Guarded: true}
+	want := Home{Driver: Systemd, Version: "2", Path: "/a", Unit: "u.scope", Controllers: []string{"cpu"}, Missing: map[string]Lack{"io": {"why", api.Remedy{Text: "fix"}}}, Guarded: true}
 	if err := want.Record(run); err != nil {
 		t.Fatal(err)
 	}

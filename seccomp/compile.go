@@ -17,15 +17,11 @@ import (
 // The error is one line and names the place in the profile. A profile that needs
 // more than the kernel's 4096 instructions is an error too.
 func Compile(profile []byte, caps []string) ([]byte, error) {
-	resolved, err := resolve(profile, caps)
-	if err != nil {
-		return nil, fmt.Errorf("seccomp profile: %w", err)
-	}
-	p, err := newPolicy(resolved)
-	if err != nil {
-		return nil, fmt.Errorf("seccomp profile: %w", err)
-	}
-	code := assemble(p)
+	return compile(profile, caps, func(*policy) {})
+}
+
+// encodeProgram writes instructions as the kernel reads them.
+func encodeProgram(code []unix.SockFilter) ([]byte, error) {
 	if len(code) > unix.BPF_MAXINSNS {
 		return nil, fmt.Errorf("seccomp profile: needs %d BPF instructions, the kernel takes %d: use fewer rules with arguments",
 			len(code), unix.BPF_MAXINSNS)

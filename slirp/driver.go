@@ -2,8 +2,10 @@ package slirp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 
 	kit "github.com/rootless-containers/rootlesskit/v3/pkg/api"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // Driver is a network.ParentDriver that takes the way out that there is, records
@@ -52,17 +55,6 @@ func (d *Driver) use(at place) {
 // Name is Pasta, Slirp4netns or None.
 func (d *Driver) Name() string { return d.name }
 
-// Check says what is missing for a way out; nil if nothing is.
-func Check() error {
-	if _, err := choose(exec.LookPath); err != nil {
-		return err
-	}
-	if err := unix.Access(tunDevice, unix.R_OK|unix.W_OK); err != nil {
-		return api.Wrap("open", tunDevice, err).WithHint(tunHint)
-	}
-	return nil
-}
-
 // choose prefers pasta: several times the throughput, and it does not die with
 // the parent process.
 func choose(look func(string) (string, error)) (string, error) {
@@ -70,8 +62,7 @@ func choose(look func(string) (string, error)) (string, error) {
 		return Pasta, nil
 	}
 	if _, err := look(Slirp4netns); err != nil {
-		return None, api.Errorf("connect the network", "", "neither pasta nor slirp4netns found in PATH").
-			WithHint("install the package passt; --network none and host, and bridges among sandboxes, work without it")
+		return None, api.Errorf("connect the network", "", "neither pasta nor slirp4netns found in PATH").WithRemedy(remedy.Passt())
 	}
 	return Slirp4netns, nil
 }
@@ -111,8 +102,8 @@ func (d *Driver) finish(r *record, failure error) (reason string) {
 	o := Outlet{Driver: d.name, Networks: d.at.networks()}
 	if failure != nil {
 		o.Driver, o.Reason = None, failure.Error()
-		if d.inner != nil && unix.Access(tunDevice, unix.R_OK|unix.W_OK) != nil {
-			o.Reason += ": " + tunHint
+		if err := tun(); d.inner != nil && err != nil {
+			o.Reason += ": " + err.Error()
 		}
 	}
 	if err := r.finish(o); err != nil {
@@ -122,10 +113,20 @@ func (d *Driver) finish(r *record, failure error) (reason string) {
 }
 
 // The device that both helpers make the interface with.
-const (
-	tunDevice = "/dev/net/tun"
-	tunHint   = "you may not open " + tunDevice + "; an administrator can run chmod 666 " + tunDevice
-)
+const tunDevice = "/dev/net/tun"
+
+// tun says why that device cannot be opened, and what to do about it; nil if it can.
+func tun() error {
+	f, err := os.OpenFile(tunDevice, os.O_RDWR, 0)
+	if err == nil {
+		return f.Close()
+	}
+	e := api.Wrap("open", tunDevice, errors.Unwrap(err))
+	if errors.Is(err, os.ErrPermission) {
+		return e.WithRemedy(remedy.Tun())
+	}
+	return e.WithRemedy(remedy.TunModule())
+}
 
 // Stop ends the helper of this runtime directory, if there is one. It is not
 // needed where the cleanup of ConfigureNetwork runs.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // Private is the driver of a way out that is shared with nobody, by the program that
@@ -17,12 +18,12 @@ import (
 // there is no such frame.
 func Private(name, dir string, mtu int, log io.Writer) (*Driver, error) {
 	if _, err := exec.LookPath(name); err != nil {
-		pack := Slirp4netns
+		r := remedy.Slirp4netns()
 		if name == Pasta {
-			pack = "passt"
+			r = remedy.Passt()
 		}
 		return nil, api.Errorf("use --network "+name, "", "%s is not found in PATH", name).
-			WithHint("install the package %s, or use the way out that all share, --network %s", pack, api.DefaultNetwork)
+			WithHint("%s, or use the way out that all share, --network %s", r.Text, api.DefaultNetwork)
 	}
 	d := &Driver{run: dir, log: log, name: name, mtu: mtu}
 	d.use(findPlace())

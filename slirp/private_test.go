@@ -12,7 +12,7 @@ func TestPrivateNamesThePackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for program, pack := range map[string]string{Pasta: "passt", Slirp4netns: "slirp4netns"} {
 		_, err := Private(program, t.TempDir(), 0, os.Stderr)
-		if err == nil || !strings.Contains(err.Error(), program+" is not found in PATH") || !strings.Contains(err.Error(), "install the package "+pack+",") {
+		if err == nil || !strings.Contains(err.Error(), program+" is not found in PATH") || !strings.Contains(err.Error(), "install the package "+pack) {
 			t.Errorf("%s: %v", program, err)
 		}
 	}

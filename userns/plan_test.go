@@ -24,8 +24,13 @@ func TestPlan(t *testing.T) {
 		"no helper":     {func(h *Host) { h.Newuidmap = os.ErrNotExist }, Single, "uidmap"},
 		"no subuid":     {func(h *Host) { h.Subuid = "" }, Single, "/etc/subuid has no range for alice"},
 		"no subgid":     {func(h *Host) { h.Subgid = "" }, Single, "/etc/subgid has no range for alice"},
-		"remedy":        {func(h *Host) { h.Subuid = "" }, Single, "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 alice"},
+		"remedy":        {func(h *Host) { h.Subuid = "" }, Single, "as root: echo alice:165536:65536 | tee -a /etc/subuid"},
+		"both":          {func(h *Host) { h.Subuid, h.Subgid = "bob:100000:65536\n", "" }, Single, "as root: echo alice:165536:65536 | tee -a /etc/subuid /etc/subgid"},
+		"odd name":      {func(h *Host) { h.Name, h.Subuid, h.Subgid = `CORP\al`, "", "" }, Single, "echo 1000:100000:65536 |"},
 		"sssd":          {func(h *Host) { h.Subuid, h.Nsswitch = "", "subid: sss" }, Dynamic, ""},
+		"exist":         {func(h *Host) { h.UIDs, h.GIDs = []Extent{{0, 0, 1 << 20}}, []Extent{{100000, 100000, 65536}} }, Static, ""},
+		"a container":   {func(h *Host) { h.UIDs = []Extent{{0, 100000, 65536}} }, Single, "100000 to 165535 do not exist"},
+		"across":        {func(h *Host) { h.GIDs = []Extent{{0, 0, 150000}, {150000, 200000, 65536}} }, Single, "do not exist"},
 		"nameless":      {func(h *Host) { h.Name = "" }, Single, "for 1000"},
 		"nameless, uid": {func(h *Host) { h.Name, h.Subuid, h.Subgid = "", "1000:1:1", "1000:1:1" }, Static, ""},
 	} {
@@ -62,8 +67,9 @@ func TestPrivileged(t *testing.T) {
 	if err := os.Chmod(path, 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
-	if err := privileged("newuidmap"); err != nil {
-		t.Errorf("a setuid program: %v", err)
+	// Of nobody but root is that worth anything.
+	if err := privileged("newuidmap"); (err == nil) != (os.Getuid() == 0) {
+		t.Errorf("a setuid program of uid %d: %v", os.Getuid(), err)
 	}
 }
 
@@ -82,17 +88,18 @@ func TestDiagnose(t *testing.T) {
 		want    string
 	}{
 		{unix.ENOSPC, on("user/max_user_namespaces", "0"), "user.max_user_namespaces=28633"},
-		{unix.ENOSPC, on("", ""), "nesting"},
+		{unix.ENOSPC, on("", ""), "nested too deep"},
 		{unix.EPERM, on("kernel/unprivileged_userns_clone", "0"), "kernel.unprivileged_userns_clone=1"},
 		{unix.EPERM, on("kernel/unprivileged_userns_clone", "1"), "seccomp"},
 		{unix.EACCES, on("kernel/apparmor_restrict_unprivileged_userns", "1"), "AppArmor"},
 		{api.Errorf("mount", "", "exit status 1"), on("kernel/apparmor_restrict_unprivileged_userns", "1"), "AppArmor"},
 	} {
-		if got := hint(c.err, c.setting); !strings.Contains(got, c.want) {
+		why, r := restriction(c.err, c.setting)
+		if got := why + ": " + r.Text; !strings.Contains(got, c.want) {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}
-	if got := hint(unix.ENOMEM, on("", "")); got != "" {
-		t.Errorf("an unknown cause has the hint %q", got)
+	if why, r := restriction(unix.ENOMEM, on("", "")); why != "" || r.Text != "" {
+		t.Errorf("an unknown cause has the remedy %q", r.Text)
 	}
 }

@@ -17,7 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"sbx/api"
 	"sbx/cgroup"
+	"sbx/internal/remedy"
 )
 
 // How long the service manager may take. One that hangs does not answer at all, and
@@ -100,7 +102,7 @@ func obtain(ctx context.Context) cgroup.Home {
 		return t.none(err)
 	}
 	if filepath.Base(t.own) != unit {
-		return t.none(&lack{"the service manager has made " + unit + ", but this process is in " + t.own, ""})
+		return t.none(&lack{"the service manager has made " + unit + ", but this process is in " + t.own, api.Remedy{}})
 	}
 	return t.divide(cgroup.Systemd, unit, t.own)
 }
@@ -122,11 +124,11 @@ func (t tree) none(err error) cgroup.Home {
 	var l *lack
 	switch {
 	case errors.As(err, &l):
-		h.Fix = l.Fix
+		h.Remedy = l.Remedy
 	case errors.Is(err, errNoManager):
 		h.Lack = t.noManager()
 	case errors.Is(err, errHangs):
-		h.Fix = "see systemctl --user status; sbx looks again at its next start"
+		h.Text = "see systemctl --user status; sbx looks again at its next start"
 	}
 	return h
 }
@@ -141,13 +143,13 @@ func oneLine(err error) string {
 func (t tree) noManager() cgroup.Lack {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return cgroup.Lack{
-			Why: "there is no systemd, and " + t.own + " is not yours to divide",
-			Fix: "have the administrator give you a cgroup: one whose directory, cgroup.procs and cgroup.subtree_control you own, and start sbx in it",
+			Why:    "there is no systemd, and " + t.own + " is not yours to divide",
+			Remedy: api.Remedy{Text: "have the administrator give you a cgroup: one whose directory, cgroup.procs and cgroup.subtree_control you own, and start sbx in it"},
 		}
 	}
 	return cgroup.Lack{
-		Why: fmt.Sprintf("your service manager does not run: there is no /run/user/%d/bus", os.Getuid()),
-		Fix: "log in by ssh or on the console rather than with su or sudo, or have it run always: loginctl enable-linger " + userName(),
+		Why:    fmt.Sprintf("your service manager does not run: there is no /run/user/%d/bus", os.Getuid()),
+		Remedy: remedy.ServiceManager(userName()),
 	}
 }
 
@@ -157,3 +159,7 @@ func userName() string {
 	}
 	return fmt.Sprint(os.Getuid())
 }
+
+// Try finds the home that Obtain would get, by getting it for a while: it is for a
+// process that ends soon.
+func Try(ctx context.Context) cgroup.Home { return obtain(ctx) }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"sbx/api"
 )
 
 var (
@@ -119,7 +121,7 @@ func connect(ctx context.Context, p place) (*manager, error) {
 		err = conn.Hello()
 	}
 	if err != nil {
-		err = &lack{"talk to your service manager at " + p.path + ": " + err.Error(), ""}
+		err = &lack{"talk to your service manager at " + p.path + ": " + err.Error(), api.Remedy{}}
 		return nil, errors.Join(err, conn.Close())
 	}
 	m := &manager{conn, conn.Object(managerName, managerPath), make(chan *dbus.Signal, 16)}
@@ -236,5 +238,5 @@ func (m *manager) refused(what string, err error) error {
 	if errors.As(err, &e) && (e.Name == "org.freedesktop.DBus.Error.ServiceUnknown" || e.Name == "org.freedesktop.DBus.Error.NameHasNoOwner") {
 		return errNoManager
 	}
-	return &lack{"your service manager did not " + what + ": " + err.Error(), "see journalctl --user -b"}
+	return &lack{"your service manager did not " + what + ": " + err.Error(), api.Remedy{Text: "see journalctl --user -b"}}
 }

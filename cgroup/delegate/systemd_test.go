@@ -57,7 +57,7 @@ func TestHungManagerHoldsNobodyUp(t *testing.T) {
 	if took := time.Since(began); took > answerPatience+time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if h := (tree{}).none(err); h.Exists() || !strings.Contains(h.Why, "has not answered") || h.Fix == "" {
+	if h := (tree{}).none(err); h.Exists() || !strings.Contains(h.Why, "has not answered") || h.Text == "" {
 		t.Errorf("%+v", h)
 	}
 }

@@ -5,12 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"sbx/api"
 	"sbx/cgroup"
+	"sbx/internal/remedy"
 )
 
 // tree is the cgroup v2 file system, as this process sees it.
@@ -36,7 +37,7 @@ func findTree() (tree, error) {
 		return t, err
 	}
 	if _, err := os.Stat(t.own); err != nil {
-		return t, &lack{"the cgroup of this process cannot be seen: " + err.Error(), ""}
+		return t, &lack{"the cgroup of this process cannot be seen: " + err.Error(), api.Remedy{}}
 	}
 	return t, nil
 }
@@ -66,9 +67,9 @@ func parseTree(mounts, groups []byte) (tree, error) {
 		t.version = "2"
 	case v1:
 		t.version = "1"
-		return t, &lack{"the host has cgroups of version 1 only", "boot with systemd.unified_cgroup_hierarchy=1"}
+		return t, &lack{"the host has cgroups of version 1 only", remedy.CgroupBoot()}
 	default:
-		return t, &lack{"no cgroup file system is mounted that shows the cgroup of this process", "mount it at /sys/fs/cgroup"}
+		return t, &lack{"no cgroup file system is mounted that shows the cgroup of this process", api.Remedy{Text: "mount it at /sys/fs/cgroup"}}
 	}
 	return t, nil
 }
@@ -140,28 +141,19 @@ func (t tree) lacking(driver, home, controller string) cgroup.Lack {
 		above := t.withholder(home, controller)
 		l := cgroup.Lack{Why: "it is not delegated to you: " + above + " does not have it"}
 		if driver == cgroup.Systemd {
-			l.Fix = dropIn()
+			l.Remedy = remedy.Delegate()
 		} else {
-			l.Fix = "have the administrator write +" + controller + " to cgroup.subtree_control of " + filepath.Dir(above)
+			l.Text = "have the administrator write +" + controller + " to cgroup.subtree_control of " + filepath.Dir(above)
 		}
 		return l
 	}
 	switch {
 	case t.version == "hybrid":
-		return cgroup.Lack{Why: "it is in use by cgroups of version 1", Fix: "boot with systemd.unified_cgroup_hierarchy=1"}
+		return cgroup.Lack{Why: "it is in use by cgroups of version 1", Remedy: remedy.CgroupBoot()}
 	case controller == "memory":
-		return cgroup.Lack{Why: "the kernel does not offer it", Fix: "boot with cgroup_enable=memory"}
+		return cgroup.Lack{Why: "the kernel does not offer it", Remedy: api.Remedy{Text: "boot with cgroup_enable=memory"}}
 	}
 	return cgroup.Lack{Why: "the kernel does not offer it"}
-}
-
-// dropIn is what makes systemd delegate every controller to all users. The
-// distributions' usual is cpu, memory and pids. A reload does not reach a service
-// manager that runs.
-func dropIn() string {
-	return `as root: mkdir -p /etc/systemd/system/user@.service.d && ` +
-		`printf '[Service]\nDelegate=cpu cpuset io memory pids\n' >/etc/systemd/system/user@.service.d/delegate.conf && ` +
-		`systemctl daemon-reload; then reboot, or end what you run: systemctl restart user@` + strconv.Itoa(os.Getuid())
 }
 
 func has(dir, controller string) bool {

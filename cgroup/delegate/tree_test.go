@@ -69,17 +69,17 @@ func TestLackingSaysWhoWithholds(t *testing.T) {
 	tr := controllers(t, map[string]string{"": "cpu io memory", "a": "cpu memory", "a/b": "cpu"})
 	home := filepath.Join(tr.mount, "a/b")
 	l := tr.lacking(cgroup.Writable, home, "io")
-	if !strings.HasSuffix(l.Why, "/a does not have it") || !strings.HasSuffix(l.Fix, "+io to cgroup.subtree_control of "+tr.mount) {
+	if !strings.HasSuffix(l.Why, "/a does not have it") || !strings.HasSuffix(l.Text, "+io to cgroup.subtree_control of "+tr.mount) {
 		t.Errorf("%+v", l)
 	}
 	if l = tr.lacking(cgroup.Writable, home, "memory"); !strings.HasSuffix(l.Why, "/a/b does not have it") {
 		t.Errorf("%+v", l)
 	}
 	l = tr.lacking(cgroup.Systemd, home, "io")
-	if !strings.Contains(l.Fix, `'[Service]\nDelegate=cpu cpuset io memory pids\n' >/etc/systemd/system/user@.service.d/delegate.conf`) {
+	if !strings.Contains(l.Text, `'[Service]\nDelegate=cpu cpuset io memory pids\n' >/etc/systemd/system/user@.service.d/delegate.conf`) {
 		t.Errorf("%+v", l)
 	}
-	if l = tr.lacking(cgroup.Systemd, home, "pids"); l.Why != "the kernel does not offer it" || l.Fix != "" {
+	if l = tr.lacking(cgroup.Systemd, home, "pids"); l.Why != "the kernel does not offer it" || l.Text != "" {
 		t.Errorf("%+v", l)
 	}
 	tr.version = "hybrid"

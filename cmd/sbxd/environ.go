@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sbx/internal/dirs"
@@ -20,6 +21,13 @@ func setEnviron(d dirs.Dirs, self string) error {
 		name, _, _ := strings.Cut(v, "=")
 		if strings.HasPrefix(name, "_") || strings.HasPrefix(name, "LISTEN_") || name == "NOTIFY_SOCKET" || name == getsubidsEnv {
 			errs = append(errs, os.Unsetenv(name))
+		}
+	}
+	// A uid without a name, as a container gives, is no reason not to start: rootlesskit
+	// asks os/user, which is content with these.
+	for name, value := range map[string]string{"USER": strconv.Itoa(os.Getuid()), "HOME": "/"} {
+		if os.Getenv(name) == "" {
+			errs = append(errs, os.Setenv(name, value))
 		}
 	}
 	errs = append(errs,

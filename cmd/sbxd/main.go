@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"sbx/api"
+	"sbx/doctor"
 	"sbx/sandbox/keeper"
 	"sbx/userns"
 )
@@ -49,6 +50,10 @@ func play(args []string) int {
 		return status(supervise(ctx))
 	case len(args) == 2 && args[1] == "ports":
 		return status(publish())
+	case len(args) > 1 && args[1] == "doctor":
+		return examine(args[2:])
+	case len(args) > 1 && args[1] == doctor.Role:
+		return try(args[2:])
 	}
 	fmt.Fprintln(os.Stderr, "sbxd is started by sbx; run: sbx help")
 	return api.ExitFault

@@ -14,7 +14,9 @@ import (
 	"sbx/api"
 	"sbx/cgroup"
 	"sbx/cgroup/delegate"
+	"sbx/doctor"
 	"sbx/internal/dirs"
+	"sbx/sandbox"
 	"sbx/sandbox/keeper"
 	"sbx/slirp"
 	"sbx/slirp/ports"
@@ -30,7 +32,7 @@ const propagation = "rslave"
 // lives until that ends.
 func parent() error {
 	if os.Geteuid() == 0 {
-		return api.Errorf("start the supervisor", "", "root is not an ordinary user").WithHint("run sbx as an ordinary user")
+		return doctor.ErrRoot
 	}
 	d, err := dirs.Find()
 	if err != nil {
@@ -55,7 +57,7 @@ func parent() error {
 	source, reason := userns.Plan(host)
 	if reason != nil {
 		fmt.Fprintln(os.Stderr, "sbxd: only the user's own id is mapped:", reason)
-		if err := os.Setenv(singleEnv, reason.Error()); err != nil {
+		if err := os.Setenv(sandbox.SingleEnv, reason.Error()); err != nil {
 			return err
 		}
 	}
@@ -92,8 +94,7 @@ func inhabit(d dirs.Dirs, self string, host userns.Host, source userns.Source) e
 	if host.NoNewPrivileges {
 		// Rootlesskit's child would ask its parent for ids again and again: it gets
 		// its capabilities by execve(2), which gives none any more.
-		return api.Errorf("create namespaces", "", "no_new_privs is set, so that no program gains capabilities, not even in a user namespace").
-			WithHint("start the first sbx command outside this sandbox or service; later ones work in it, too")
+		return userns.NoNewPrivileges()
 	}
 	if err := obtain(d, delegate.Obtain); err != nil {
 		return err
@@ -117,9 +118,6 @@ func obtain(d dirs.Dirs, way func(context.Context, string) (cgroup.Home, error))
 	}
 	return nil
 }
-
-// singleEnv tells the supervisor why there are no subordinate ids.
-const singleEnv = "SBX_SINGLE_UID"
 
 // detach makes this a process that nothing connects with who has started it,
 // but for standard output.
@@ -159,6 +157,9 @@ func create(d dirs.Dirs, self string, source userns.Source, out *slirp.Driver) e
 		if err := useHelpers(d, self); err != nil {
 			return err
 		}
+	}
+	if err := d.CheckRun(); err != nil {
+		return err
 	}
 	state := stateDir(d)
 	if err := kit.InitStateDir(state); err != nil {

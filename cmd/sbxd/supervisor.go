@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/build"
 	"sbx/internal/dirs"
 	"sbx/sandbox"
 	"sbx/sandbox/keeper"
@@ -38,11 +39,20 @@ func supervise(ctx context.Context) error {
 	if err := unix.SetNonblock(keeper.ListenFD, true); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	builder, err := build.New(d, log)
+	if err != nil {
+		return err
+	}
 	return sandbox.Serve(ctx, sandbox.Options{
 		Dirs:   d,
 		Listen: os.NewFile(keeper.ListenFD, d.Socket()),
 		Binary: os.NewFile(keeper.ExecFD, "sbx"),
 		Idle:   idle,
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		// For tests, and for a file system on which the other one is better.
+		Overlay: os.Getenv("SBX_OVERLAY"),
+		Log:     log,
+		Verbs:   builder.Verbs(),
+		Cache:   builder.Usage,
 	})
 }

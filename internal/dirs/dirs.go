@@ -51,9 +51,24 @@ func runDir() string {
 		return filepath.Clean(dir)
 	}
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) && owned(xdg) {
-		return filepath.Join(xdg, "sbx")
+		if run := filepath.Join(xdg, "sbx"); len(run) <= longestRun {
+			return run
+		}
 	}
 	return fmt.Sprintf("/tmp/sbx-%d", os.Getuid())
+}
+
+// longestRun leaves room for the name of rootlesskit's socket, rootlesskit/api.sock, in
+// the 108 bytes of sun_path, unix(7). Our own sockets need none.
+const longestRun = 107 - len("/rootlesskit/api.sock")
+
+// CheckRun says whether sockets can be made below the runtime directory.
+func (d Dirs) CheckRun() error {
+	if len(d.Run) > longestRun {
+		return api.Errorf("use the runtime directory", d.Run, "the path has %d bytes, and no more than %d leave room for the name of a socket", len(d.Run), longestRun).
+			WithHint("set SBX_RUN to a directory with a shorter path")
+	}
+	return nil
 }
 
 func owned(dir string) bool {
@@ -103,6 +118,9 @@ func private(dir string) error {
 	}
 	return nil
 }
+
+// Doctor is where things are tried out. Nothing is left there.
+func (d Dirs) Doctor() string { return filepath.Join(d.Data, "doctor") }
 
 // Socket is where the supervisor listens.
 func (d Dirs) Socket() string { return filepath.Join(d.Run, "sock") }

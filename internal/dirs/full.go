@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // DiskError is an error of an operation on a file that sbx keeps, with what can be
@@ -22,7 +23,7 @@ func DiskError(op, path string, err error) error {
 	case errors.Is(err, unix.EDQUOT):
 		e.WithHint("your disk quota is used up: see quota; SBX_DATA names another place")
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
-		e.WithHint("set SBX_DATA to a directory that you can write")
+		e.WithRemedy(remedy.Data())
 	}
 	return e
 }

@@ -386,7 +386,7 @@ func TestRefusedPorts(t *testing.T) {
 		{add(table, f, "", otherPort), []string{"taken by", fmt.Sprintf("(pid %d)", other.Process.Pid)}},
 		{add(table, f, "192.0.2.77", port), []string{"the host has no address 192.0.2.77"}},
 		{add(table, f, "::ffff:127.0.0.1", port), []string{"write 127.0.0.1"}},
-		{errors.New(low), []string{"publish port 80/tcp: ports below 1024 are for root", "sysctl net.ipv4.ip_unprivileged_port_start=80"}},
+		{errors.New(low), []string{"publish port 80/tcp: ports below 1024 are for root", "sysctl -w net.ipv4.ip_unprivileged_port_start=80"}},
 	} {
 		if e.err == nil {
 			t.Errorf("no error, want %q", e.want)

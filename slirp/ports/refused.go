@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // privilegedPorts is the sysctl with the first port that anybody may listen on.
@@ -37,7 +38,7 @@ func refused(f Forward, err error, holder string) error {
 	case unix.EACCES:
 		if start := firstPort(); f.Port != 0 && int(f.Port) < start {
 			e.Msg = "ports below " + strconv.Itoa(start) + " are for root"
-			return e.WithHint("choose another port of the host, or an administrator can run sysctl %s=%d", privilegedPorts, f.Port)
+			return e.WithHint("choose another port of the host, or %s", remedy.LowPorts(int(f.Port)).Text)
 		}
 	case unix.EADDRNOTAVAIL:
 		e.Msg = "the host has no address " + f.Host.String()

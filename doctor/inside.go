@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"sbx/api"
+	"sbx/cgroup/delegate"
+	"sbx/fuse-overlay"
+	"sbx/image"
+	"sbx/internal/remedy"
+	"sbx/internal/sys"
+	"sbx/seccomp"
+	"sbx/slirp"
+	"sbx/userns"
+)
+
+// Role is the word for the processes that Play is for.
+const Role = "probe"
+
+// What comes after it.
+const (
+	roleSpaces = "spaces" // waits for its id maps, and becomes:
+	roleInside = "inside" // tries what a supervisor does, in the directory that is named
+	roleNested = "nested" // the namespaces of a sandbox, in those of the supervisor
+	roleCgroup = "cgroup"
+)
+
+// Play is a process of Examine's. Its result is JSON on standard output.
+func Play(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == roleSpaces:
+		return userns.Await([]string{"sbxd", Role, roleInside, args[1]})
+	case len(args) == 2 && args[0] == roleInside:
+		return json.NewEncoder(os.Stdout).Encode(inside(args[1]))
+	case len(args) == 1 && args[0] == roleNested:
+		return nested()
+	case len(args) == 1 && args[0] == roleCgroup:
+		return json.NewEncoder(os.Stdout).Encode(delegate.Try(context.Background()))
+	}
+	return errors.New("sbxd probe is started by sbx doctor")
+}
+
+// inside runs as uid 0 of the namespaces. One finding on the namespaces themselves is
+// what there is when they are of no use.
+func inside(dir string) []api.Finding {
+	if err := settle(); err != nil {
+		return []api.Finding{userns.Restricted(err)}
+	}
+	findings := []api.Finding{nestedFinding()}
+	if dir != "" {
+		findings = append(findings, fuseoverlay.Check(dir)...)
+		findings = append(findings, image.Check(dir))
+		findings = append(findings, wayOut(dir)...)
+	}
+	return append(findings, seccomp.Check())
+}
+
+// settle takes the mounts as the supervisor does, and makes one. AppArmor, as Ubuntu
+// has it, gives a namespace to everybody, and to most without the capabilities.
+func settle() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return os.NewSyscallError("mount --make-rslave", err)
+	}
+	fd, err := sys.NewMount("tmpfs", sys.NODEV)
+	if err != nil {
+		return os.NewSyscallError("mount tmpfs", err)
+	}
+	return unix.Close(fd)
+}
+
+// wayOut tries the network in the directory dir.
+func wayOut(dir string) []api.Finding {
+	place := filepath.Join(dir, "net")
+	netns := filepath.Join(place, "netns")
+	err := os.MkdirAll(place, 0o700)
+	if err == nil {
+		err = os.WriteFile(netns, nil, 0o600)
+	}
+	if err == nil {
+		// It leaves its thread in the new namespace.
+		made := make(chan error)
+		go func() {
+			made <- userns.Unshare([]string{"unshare", "-n", "mount", "--bind", "/proc/self/ns/net", netns})
+		}()
+		err = <-made
+	}
+	if err != nil {
+		return []api.Finding{api.Lacking(api.Red, "network namespace", err, "no sandbox can be started but with --network host", api.Remedy{})}
+	}
+	findings := slirp.Check(place, netns)
+	if err := unix.Unmount(netns, unix.MNT_DETACH); err != nil {
+		findings = append(findings, api.Lacking(api.Yellow, "network namespace", os.NewSyscallError("umount", err), "", api.Remedy{}))
+	}
+	return findings
+}
+
+// nestedFinding tries the namespaces of a sandbox.
+func nestedFinding() api.Finding {
+	const name = "sandbox namespaces"
+	cmd := probe(context.Background(), roleNested)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+		Pdeathsig: unix.SIGKILL,
+	}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return api.Finding{Name: name, Level: api.Green, What: "can be made, with a /proc of their own"}
+	case errors.As(err, &exit):
+		why := api.Errorf("mount proc", "", "%s", strings.Join(strings.Fields(errs.String()), " "))
+		return api.Lacking(api.Red, name, why, "no sandbox can be started but with --pid host", remedy.Proc())
+	}
+	f := userns.Restricted(err)
+	f.Name = name
+	return f
+}
+
+// nested mounts what a sandbox does.
+func nested() error {
+	fd, err := sys.NewMount("proc", sys.NOSUID|sys.NODEV|sys.NOEXEC)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
