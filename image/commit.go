@@ -25,6 +25,7 @@ type New struct {
 	Blobs     []Blob          // parallel to DiffIDs: the form the layer came in; empty: none is known
 	Names     []string        // normalised
 	Digests   []digest.Digest // of manifest lists it was chosen from, so that NAME@DIGEST finds it
+	Bare      bool            // it may have no layers: somebody has described it so, and nothing is missing
 }
 
 // Commit makes an image visible, in one write, under its names, which other images
@@ -88,7 +89,7 @@ func (n *New) check() error {
 	if len(n.Blobs) != 0 && len(n.Blobs) != len(n.DiffIDs) {
 		return fmt.Errorf("%d blobs for %d layers", len(n.Blobs), len(n.DiffIDs))
 	}
-	if len(n.DiffIDs) == 0 {
+	if len(n.DiffIDs) == 0 && !n.Bare {
 		return refuse(distrust, "it has no layers")
 	}
 	for i, d := range n.DiffIDs {
@@ -107,8 +108,8 @@ func (n *New) check() error {
 // no other. A name of an unfinished image would hide this one.
 func (n *New) checkNames() error {
 	for _, name := range n.Names {
-		if isPending([]string{name}) {
-			return refuse("give it another name", "the name %s is for images that are being made", printable(name))
+		if use := ours(name); use != "" {
+			return refuse("give it another name", "the name %s is for %s", printable(name), use)
 		}
 		_, text, digested := strings.Cut(name, "@")
 		if !digested {

@@ -55,7 +55,7 @@ func (s *Store) derive(layer *Staged, o *DeriveOptions) (New, error) {
 	}
 	n := New{DiffIDs: record.DiffIDs, Layers: make([]*Staged, len(record.DiffIDs)), MediaType: mediaManifest}
 	sizes := base.LayerSizes
-	step := History{Created: time.Now().UTC(), CreatedBy: o.CreatedBy, Author: o.Author, Comment: o.Message, Empty: layer.empty()}
+	step := History{Created: time.Now().UTC(), CreatedBy: o.CreatedBy, Author: o.Author, Comment: o.Message, Empty: layer.Empty()}
 	if step.Empty {
 		if err := s.Discard(layer); err != nil {
 			return New{}, err
@@ -99,8 +99,8 @@ func history(steps []History, layers int) []History {
 	return steps
 }
 
-// empty says that the archive of a layer has no entries: two blocks of zeros.
-func (l *Staged) empty() bool { return l.DiffID == emptyLayer }
+// Empty says that the archive of a layer has no entries: two blocks of zeros.
+func (l *Staged) Empty() bool { return l.DiffID == emptyLayer }
 
 var emptyLayer = digest.FromBytes(make([]byte, 1024))
 

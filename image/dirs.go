@@ -260,14 +260,17 @@ func split(name string) (dir, base string) {
 	return strings.TrimSuffix(dir, "/"), base
 }
 
-func isWhiteout(st *unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
-}
-
 // setOpaque hides what layers below have in the directory. With userxattr, the only
 // way to mount it in a user namespace, overlay looks for this attribute.
 func setOpaque(d *openDir, base string) error {
-	if err := unix.Lsetxattr(procFD(d.fd)+"/"+base, "user.overlay.opaque", []byte("y"), 0); err != nil {
+	path := procFD(d.fd) + "/" + base
+	err := unix.Lsetxattr(path, "user.overlay.opaque", []byte("y"), 0)
+	if err == unix.EPERM || err == unix.EOPNOTSUPP {
+		// On an overlay of another user namespace's this one is taken. No overlay of the
+		// kernel's can be mounted above it.
+		err = unix.Lsetxattr(path, "user.fuseoverlayfs.opaque", []byte("y"), 0)
+	}
+	if err != nil {
 		return &os.PathError{Op: "setxattr", Path: d.child(base), Err: err}
 	}
 	return nil

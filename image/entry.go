@@ -229,12 +229,18 @@ func (c *checker) owner(h *tar.Header) *api.Error {
 func (c *checker) xattrs(h *tar.Header) *api.Error {
 	for key := range h.PAXRecords {
 		attr, ok := strings.CutPrefix(key, xattrPrefix)
-		if ok && (strings.HasPrefix(attr, "user.overlay.") || strings.HasPrefix(attr, "user.containers.")) {
-			return c.refuse("pack it without: tar --xattrs-exclude='user.overlay.*' --xattrs-exclude='user.containers.*'",
+		if ok && ofOverlay(attr) {
+			return c.refuse("pack it without: tar --xattrs-exclude='user.overlay.*' --xattrs-exclude='user.containers.*' --xattrs-exclude='user.fuseoverlayfs.*'",
 				"entry %q has the attribute %q, which would change how overlay shows it", h.Name, attr)
 		}
 	}
 	return nil
+}
+
+// ofOverlay says that an attribute is one by which overlay or fuse-overlayfs marks
+// things.
+func ofOverlay(attr string) bool {
+	return strings.HasPrefix(attr, "user.overlay.") || strings.HasPrefix(attr, "user.containers.") || strings.HasPrefix(attr, "user.fuseoverlayfs.")
 }
 
 // count keeps the sums, before anything of the entry is unpacked.

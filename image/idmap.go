@@ -64,3 +64,15 @@ func readUmask() (uint32, error) {
 	}
 	return 0, fmt.Errorf("%s: no umask", path)
 }
+
+// SingleID says that there is one user or group id only in this user namespace:
+// everything belongs to it, whoever is named.
+func SingleID() (bool, error) {
+	for _, path := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		m, err := readIDMap(path)
+		if err != nil || m.size() == 1 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}

@@ -187,7 +187,7 @@ func (s *Store) reindex() (*index, error) {
 	old := s.index.Load()
 	ix := &index{byID: map[string]*entry{}, byName: map[string]*entry{}, byDigest: map[string]*entry{}}
 	for i := range images {
-		if isPending(images[i].Names) || s.removing[images[i].ID] {
+		if isPending(images[i].Names) || isHeld(images[i].Names) || s.removing[images[i].ID] {
 			continue
 		}
 		ix.add(s.entry(old, &images[i], byID))

@@ -130,7 +130,7 @@ func (d *differ) ApplyDiff(dest string, _ *archive.TarOptions, opts *graphdriver
 	u := &unpacker{
 		in: newStream(feed, check, split, d.o.Progress), split: split,
 		umask: d.s.umask, squash: check.squash, rootfs: d.o.Rootfs, holes: d.o.Holes,
-		old: replaced{path: filepath.Join(opts.StagingDirectory, "replaced")},
+		old: replaced{path: filepath.Join(opts.StagingDirectory, "replaced")}, program: d.s.program,
 	}
 	if u.dirs, err = openDirs(dest, d.s.umask); err != nil {
 		return out, err
@@ -139,6 +139,11 @@ func (d *differ) ApplyDiff(dest string, _ *archive.TarOptions, opts *graphdriver
 	defer func() { err = errors.Join(err, u.old.Close()) }()
 	if err := u.run(); err != nil {
 		return out, err
+	}
+	if len(u.stood) > 0 {
+		if err := d.s.noteNamed(); err != nil {
+			return out, err
+		}
 	}
 	if err := u.seal(record); err != nil {
 		return out, err

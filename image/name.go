@@ -34,11 +34,21 @@ func newName(name string) (string, error) {
 		return "", api.Errorf(op, name, "this name stands for the host's own file system").
 			WithHint("give it another name, or a tag")
 	}
-	if strings.HasPrefix(ref.String(), pending) {
-		return "", api.Errorf(op, name, "names below %s are for images that are being made", pending).
-			WithHint("give it another name")
+	if use := ours(ref.String()); use != "" {
+		return "", api.Errorf(op, name, "names like this are for %s", use).WithHint("give it another name")
 	}
 	return ref.String(), nil
+}
+
+// ours says what the store itself uses a name for, if it does.
+func ours(name string) string {
+	switch {
+	case strings.HasPrefix(name, pending):
+		return "images that are being made"
+	case strings.HasPrefix(name, held):
+		return "layers that the build cache keeps"
+	}
+	return ""
 }
 
 func badName(op, name, why string) *api.Error {

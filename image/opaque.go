@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,10 @@ func (s *Store) hideBelow(dir, parent string) error {
 			return err
 		}
 		for _, e := range names {
-			if err := hide(top.root, e.Name()); err != nil {
+			if s.program && strings.HasPrefix(e.Name(), whiteout) {
+				continue
+			}
+			if err := s.hide(top.root, e.Name()); err != nil {
 				return err
 			}
 		}
@@ -36,11 +40,14 @@ func (s *Store) hideBelow(dir, parent string) error {
 	return nil
 }
 
-func hide(root *openDir, name string) error {
+func (s *Store) hide(root *openDir, name string) error {
 	if filepath.Base(name) != name {
 		return &os.PathError{Op: "hide", Path: name, Err: unix.EINVAL}
 	}
-	err := unix.Mknodat(root.fd, name, unix.S_IFCHR, 0)
+	stood, err := makeWhiteout(root.fd, name, s.program)
+	if err == nil && stood {
+		err = errors.Join(s.noteNamed(), nameWhiteout(root.fd, name))
+	}
 	if !errors.Is(err, unix.EEXIST) {
 		return named("mknod", name, err)
 	}

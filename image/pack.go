@@ -47,6 +47,8 @@ type packer struct {
 	hollow   func(dir *os.File) bool // says what is packed as an empty directory; may be nil
 	owner    Owner                   // may be nil
 	marks    *marks                  // of PackUpper; may be nil
+	latest   time.Time               // a later time becomes this one; zero: none does
+	sealer   *sealer                 // is told where the bodies of files are; may be nil
 }
 
 type fileID struct{ dev, ino uint64 }
@@ -141,6 +143,9 @@ func (p *packer) header(st *unix.Stat_t, path string) *tar.Header {
 		Name: path, Mode: int64(st.Mode & 0o7777), Uid: int(st.Uid), Gid: int(st.Gid),
 		ModTime: time.Unix(st.Mtim.Sec, 0), Format: tar.FormatPAX,
 	}
+	if !p.latest.IsZero() && h.ModTime.After(p.latest) {
+		h.ModTime = p.latest
+	}
 	if p.owner != nil {
 		h.Uid, h.Gid = p.owner(h.Uid, h.Gid)
 	}
@@ -223,7 +228,17 @@ func (p *packer) openedFile(f *os.File, st *unix.Stat_t, h *tar.Header) (err err
 }
 
 // copy writes exactly as many bytes as the header says.
-func (p *packer) copy(f *os.File, h *tar.Header) error {
+func (p *packer) copy(f *os.File, h *tar.Header) (err error) {
+	if p.sealer != nil && h.Size > 0 {
+		if err := p.sealer.begin(); err != nil {
+			return err
+		}
+		defer func() {
+			if err == nil {
+				err = p.sealer.end(h.Name, h.Size)
+			}
+		}()
+	}
 	for left := h.Size; left > 0; {
 		if err := p.ctx.Err(); err != nil {
 			return err
@@ -272,8 +287,7 @@ func attributes(f *os.File) (map[string]string, error) {
 		return nil, &os.PathError{Op: "listxattr", Path: f.Name(), Err: err}
 	}
 	for name := range strings.SplitSeq(string(names), "\x00") {
-		if name != "security.capability" && !strings.HasPrefix(name, "user.") ||
-			strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "user.containers.") {
+		if name != "security.capability" && !strings.HasPrefix(name, "user.") || ofOverlay(name) {
 			continue
 		}
 		value, err := xattr(func(buf []byte) (int, error) { return unix.Fgetxattr(int(f.Fd()), name, buf) })

@@ -17,10 +17,11 @@ import (
 type Upper struct {
 	Dir   *os.File // the upper directory, open for reading
 	Lower *os.File // what it hides: an overlay of all layers below, or one directory
-	// Deleted says that an entry of a directory is a mark of something deleted, Opaque
-	// that a directory hides all that is below it.
-	Deleted func(dir *os.File, name string, st *unix.Stat_t) (bool, error)
+	// Deleted says that an entry of a directory is a mark of something deleted, and of
+	// what name, "" for none; Opaque that a directory hides all that is below it.
+	Deleted func(dir *os.File, name string, st *unix.Stat_t) (hidden string, deleted bool, err error)
 	Opaque  func(dir *os.File) (bool, error)
+	Latest  time.Time // no time in the archive is later; zero: all are as they are
 }
 
 // PackUpper is Pack for the upper directory of an overlay: the archive is one of a
@@ -29,12 +30,16 @@ type Upper struct {
 //
 // A name that would be a whiteout, but is a file of its own, is an error.
 func PackUpper(ctx context.Context, w io.Writer, u *Upper, progress func(done int64)) error {
+	return packUpper(ctx, w, u, progress, nil)
+}
+
+func packUpper(ctx context.Context, w io.Writer, u *Upper, progress func(done int64), seal *sealer) error {
 	if progress == nil {
 		progress = func(int64) {}
 	}
 	p := &packer{
 		ctx: ctx, w: tar.NewWriter(w), links: map[fileID]string{}, buf: make([]byte, 256<<10), progress: progress,
-		marks: &marks{u: u, lower: int(u.Lower.Fd())},
+		marks: &marks{u: u, lower: int(u.Lower.Fd())}, latest: u.Latest, sealer: seal,
 	}
 	if err := p.below(u.Dir, ""); err != nil {
 		return err
@@ -50,19 +55,21 @@ type marks struct {
 
 // deleted packs an entry if it is a mark of something deleted.
 func (p *packer) deleted(dir *os.File, name, path string, st *unix.Stat_t) (bool, error) {
-	if strings.HasPrefix(name, whiteout) {
+	hidden, deleted, err := p.marks.u.Deleted(dir, name, st)
+	switch {
+	case err != nil:
+		return false, err
+	case !deleted && strings.HasPrefix(name, whiteout):
 		return false, api.Errorf("pack", printable("/"+path), "in an image, a name that begins with %s stands for something deleted", whiteout).
 			WithHint("give it another name, or remove it")
-	}
-	deleted, err := p.marks.u.Deleted(dir, name, st)
-	if err != nil || !deleted {
-		return false, err
+	case !deleted || hidden == "":
+		return deleted, nil
 	}
 	// What hides nothing need not be in an image.
-	if there, err := p.marks.hides(name); err != nil || !there {
+	if there, err := p.marks.hides(hidden); err != nil || !there {
 		return true, err
 	}
-	return true, p.put(mark(path[:len(path)-len(name)], name))
+	return true, p.put(mark(path[:len(path)-len(name)], hidden))
 }
 
 // mark is the entry that hides a name of a directory, "" or with a slash at the end.

@@ -30,7 +30,7 @@ func upperOf(t *testing.T, upper, lower string) *Upper {
 	}
 	return &Upper{
 		Dir: dirs[0], Lower: dirs[1],
-		Deleted: func(_ *os.File, _ string, st *unix.Stat_t) (bool, error) { return isWhiteout(st), nil },
+		Deleted: func(_ *os.File, name string, st *unix.Stat_t) (string, bool, error) { return name, isWhiteout(st), nil },
 		Opaque: func(dir *os.File) (bool, error) {
 			var value [1]byte
 			n, err := unix.Fgetxattr(int(dir.Fd()), "user.overlay.opaque", value[:])

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // pending is the prefix of the name that an image has until it is complete. What
@@ -27,6 +28,7 @@ type Store struct {
 	store      storage.Store
 	uids, gids idMap
 	umask      uint32 // of this process
+	program    bool   // fuse-overlayfs mounts the layers
 
 	write sync.Mutex            // one record is made, and the index replaced, at a time
 	index atomic.Pointer[index] // nil until it is first needed
@@ -45,9 +47,13 @@ type Store struct {
 // it. Such a store and an ordinary one do not mix: use another graphRoot.
 //
 // Overlay mounts in a user namespace need Linux 5.11.
-func Open(graphRoot, runRoot string) (_ *Store, err error) {
+func Open(graphRoot, runRoot string) (*Store, error) { return OpenWith(graphRoot, runRoot, "") }
+
+// OpenWith is Open for a place where only fuse-overlayfs, whose path program is, can
+// mount an overlay; "" is for the kernel. The store itself mounts none.
+func OpenWith(graphRoot, runRoot, program string) (_ *Store, err error) {
 	const op = "open image store"
-	s := &Store{graphRoot: graphRoot, removing: map[string]bool{}}
+	s := &Store{graphRoot: graphRoot, program: program != "", removing: map[string]bool{}}
 	if s.uids, err = readIDMap("/proc/self/uid_map"); err != nil {
 		return nil, api.Wrap(op, graphRoot, err)
 	}
@@ -64,15 +70,13 @@ func Open(graphRoot, runRoot string) (_ *Store, err error) {
 	}
 	// The library's warnings are about its own configuration files and caches.
 	logrus.SetLevel(logrus.ErrorLevel)
-	// Asked first, because the library would go on with fuse-overlayfs if it finds
-	// one: its layers are written in another way.
-	runHome := filepath.Join(runRoot, "overlay")
-	if ok, err := overlay.SupportsNativeOverlay(filepath.Join(graphRoot, "overlay"), runHome); err != nil {
-		return nil, api.Wrap(op, graphRoot, err)
-	} else if !ok {
-		return nil, noOverlay(graphRoot, runHome)
+	// Asked first, because the library would go on with a fuse-overlayfs that it finds.
+	if program == "" {
+		if err := native(graphRoot, filepath.Join(runRoot, "overlay")); err != nil {
+			return nil, err
+		}
 	}
-	if s.store, err = getStore(s.options(runRoot)); err != nil {
+	if s.store, err = getStore(s.options(runRoot, program)); err != nil {
 		return nil, api.Wrap(op, graphRoot, err).WithHint("if it is damaged: sbx system reset removes all images and sandboxes")
 	}
 	if err := s.sweep(); err != nil {
@@ -81,7 +85,29 @@ func Open(graphRoot, runRoot string) (_ *Store, err error) {
 	return s, nil
 }
 
-func (s *Store) options(runRoot string) storage.StoreOptions {
+// native says why the library would find that the kernel has no overlay for it, if so.
+func native(graphRoot, runHome string) error {
+	const op = "open image store"
+	if err := refuseNamed(graphRoot); err != nil {
+		return err
+	}
+	home := filepath.Join(graphRoot, "overlay")
+	// The library's note that it was opened with a program before, which holds for it
+	// whatever the kernel can do by now.
+	if err := os.Remove(filepath.Join(home, ".has-mount-program")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return api.Wrap(op, graphRoot, err)
+	}
+	ok, err := overlay.SupportsNativeOverlay(home, runHome)
+	if err != nil {
+		return api.Wrap(op, graphRoot, err)
+	}
+	if !ok {
+		return noOverlay(graphRoot, runHome)
+	}
+	return nil
+}
+
+func (s *Store) options(runRoot, program string) storage.StoreOptions {
 	o := storage.StoreOptions{
 		GraphRoot:       s.graphRoot,
 		RunRoot:         runRoot,
@@ -94,6 +120,9 @@ func (s *Store) options(runRoot string) storage.StoreOptions {
 			// makes. It makes none here.
 			"overlay.skip_mount_home=true",
 		},
+	}
+	if program != "" {
+		o.GraphDriverOptions = append(o.GraphDriverOptions, "overlay.mount_program="+program)
 	}
 	if s.squash() {
 		o.GraphDriverOptions = append(o.GraphDriverOptions, "overlay.ignore_chown_errors=true")
@@ -164,25 +193,34 @@ func noOverlay(graphRoot, runHome string) error {
 	if err := os.RemoveAll(runHome); err != nil {
 		return api.Wrap("open image store", runHome, err)
 	}
+	if err := separators(graphRoot); err != nil {
+		return err
+	}
 	e := &api.Error{Op: "mount overlay", Path: graphRoot}
 	err := tryOverlay(graphRoot)
 	switch {
-	case strings.ContainsAny(graphRoot, ":,\\"):
-		e.Msg = "overlay takes : , and \\ in a path for separators"
-		e.Hint = "set SBX_DATA to a path without them"
 	case err == nil:
 		e.Msg = "the storage library finds no use for it"
 		e.Hint = "set SBX_DATA to a directory on ext4, xfs or btrfs"
 	case errors.Is(err, unix.ENODEV):
-		e = api.Wrap(e.Op, e.Path, err).WithHint("ask the administrator to load the kernel module overlay")
+		e = api.Wrap(e.Op, e.Path, err).WithRemedy(remedy.OverlayModule())
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		e = api.Wrap(e.Op, e.Path, err).WithHint("overlay in a user namespace needs Linux 5.11, and no security module that forbids it")
+		e = api.Wrap(e.Op, e.Path, err).WithRemedy(remedy.OverlayForbidden())
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		e = api.Wrap(e.Op, e.Path, err).WithHint("free some space, or set SBX_DATA to a directory elsewhere")
 	default:
-		e = api.Wrap(e.Op, e.Path, err).WithHint("set SBX_DATA to a directory on ext4, xfs or btrfs")
+		e = api.Wrap(e.Op, e.Path, err).WithRemedy(remedy.LocalDisk())
 	}
 	return e
+}
+
+// separators says whether the library can tell overlay the path of the store.
+func separators(graphRoot string) error {
+	if !strings.ContainsAny(graphRoot, ":,\\") {
+		return nil
+	}
+	return api.Errorf("mount overlay", graphRoot, "overlay takes : , and \\ in a path for separators").
+		WithHint("set SBX_DATA to a path without them")
 }
 
 // tryOverlay mounts one the way a sandbox does, userxattr included.

@@ -48,21 +48,7 @@ func TestOpenMountsNothing(t *testing.T) {
 
 // An overlay cannot be the upper layer of another one.
 func TestOpenWithoutOverlay(t *testing.T) {
-	top := t.TempDir()
-	for _, name := range []string{"l", "u", "w", "m"} {
-		if err := os.Mkdir(filepath.Join(top, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	merged := filepath.Join(top, "m")
-	if err := unix.Mount("overlay", merged, "overlay", 0, strings.ReplaceAll("lowerdir=@/l,upperdir=@/u,workdir=@/w,userxattr", "@", top)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(merged, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	top, merged := onOverlay(t)
 	run := filepath.Join(top, "run")
 	s, err := Open(filepath.Join(merged, "graph"), run)
 	if err == nil {
@@ -81,6 +67,27 @@ func TestOpenWithoutOverlay(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// onOverlay mounts an overlay in a directory, and gives both.
+func onOverlay(t *testing.T) (top, merged string) {
+	t.Helper()
+	top = t.TempDir()
+	for _, name := range []string{"l", "u", "w", "m"} {
+		if err := os.Mkdir(filepath.Join(top, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged = filepath.Join(top, "m")
+	if err := unix.Mount("overlay", merged, "overlay", 0, strings.ReplaceAll("lowerdir=@/l,upperdir=@/u,workdir=@/w,userxattr", "@", top)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(merged, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return top, merged
 }
 
 // fuse-overlayfs in PATH must not be taken instead of the kernel's overlay.

@@ -28,8 +28,10 @@ type unpacker struct {
 	holes   bool // blocks of zeros are not written
 	late    []late
 	old     replaced
-	rootSet bool // the root directory is in the archive
-	opaque  bool // so is a whiteout of all there is below
+	rootSet bool     // the root directory is in the archive
+	opaque  bool     // so is a whiteout of all there is below
+	program bool     // whiteouts may be made by name, see OpenWith
+	stood   []string // names of what stands for whiteouts
 }
 
 // late is what a directory gets when all its files are there: making them changes
@@ -57,6 +59,9 @@ func (u *unpacker) run() error {
 		}
 	}
 	if err := u.in.tail(); err != nil {
+		return err
+	}
+	if err := u.nameWhiteouts(); err != nil {
 		return err
 	}
 	return u.finish()
@@ -276,8 +281,10 @@ func (u *unpacker) whiteout(above, base string, h *tar.Header) error {
 		return setOpaque(d, ".")
 	}
 	base = strings.TrimPrefix(base, whiteout)
-	// Linux 5.8 lets everybody make this one device, because it is none.
-	err = unix.Mknodat(d.fd, base, unix.S_IFCHR, 0)
+	stood, err := makeWhiteout(d.fd, base, u.program)
+	if err == nil && stood {
+		u.stood = append(u.stood, d.child(base))
+	}
 	if err != unix.EEXIST {
 		return named("mknod", d.child(base), err)
 	}
