@@ -26,8 +26,9 @@ const inline = 32 << 10
 // MaxPacket bounds what a peer can make us read into memory.
 const MaxPacket = 64 << 20
 
-// maxFiles is SCM_MAX_FD of no peer of ours: run passes five at most.
-const maxFiles = 16
+// maxFiles is SCM_MAX_FD of no peer of ours: run passes five at most, a build one for
+// each secret and context besides.
+const maxFiles = 64
 
 // Packet is one message: its kind, a newline, and a body, which a kind need not
 // have. Kind says what Body holds: a wire.Message, or JSON for all other types.

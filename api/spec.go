@@ -111,11 +111,20 @@ const HostImage = "host"
 // Config is config.json: a Spec completed by the supervisor. Its name, networks,
 // limits and restart policy may change later.
 type Config struct {
-	ID      string    `json:"id"` // 64 hex digits
-	Created time.Time `json:"created"`
-	ImageID string    `json:"image_id,omitempty"` // hex, without "sha256:"; empty for host
-	Layers  []string  `json:"layers,omitempty"`   // names of links in storage/overlay/l, top first
+	ID      string     `json:"id"` // 64 hex digits
+	Created time.Time  `json:"created"`
+	ImageID string     `json:"image_id,omitempty"` // hex, without "sha256:"; empty for host
+	Layers  []string   `json:"layers,omitempty"`   // names of links in storage/overlay/l, top first
+	Driver  string     `json:"driver,omitempty"`   // what mounts its root: "fuse-overlayfs"; empty: the kernel
+	Step    *BuildStep `json:"step,omitempty"`     // it is one of a build, and shown nowhere
 	Spec
+}
+
+// BuildStep says where the changes of a sandbox go that runs a step of a build. The names
+// are relative to storage/overlay/l, as those of the layers.
+type BuildStep struct {
+	Upper string `json:"upper"`
+	Work  string `json:"work"`
 }
 
 // States of a sandbox, in Docker's words.

@@ -28,6 +28,34 @@ func (s *Supervisor) makeBase() error {
 			return dirs.DiskError("create", path, err)
 		}
 	}
+	return s.makeLoneBase()
+}
+
+// aptUser keeps apt from becoming another user, and from making sure that it did.
+// apt.conf(5).
+const (
+	aptConfig = "etc/apt/apt.conf.d/00sbx-single-id"
+	aptUser   = "// Only one user id is mapped in this sandbox: there is nobody else to become.\nAPT::Sandbox::User \"root\";\n"
+)
+
+// makeLoneBase adds to the base what programs need to know of a sandbox without other
+// ids, for those that do not believe what is pretended.
+func (s *Supervisor) makeLoneBase() error {
+	path := filepath.Join(s.base(), aptConfig)
+	if !s.single() {
+		// Of a time when there was but one id.
+		if err := os.RemoveAll(filepath.Join(s.base(), "etc/apt")); err != nil {
+			return dirs.DiskError("remove", path, err)
+		}
+		return nil
+	}
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(aptUser), 0o644)
+	}
+	if err != nil {
+		return dirs.DiskError("create", path, err)
+	}
 	return nil
 }
 

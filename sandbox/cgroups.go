@@ -58,6 +58,19 @@ func (s *Supervisor) makeGroup(p *monitor.Prepare, parent string) error {
 	return nil
 }
 
+// planLimits says what to write to the cgroup of a sandbox that is to have these limits.
+func (s *Supervisor) planLimits(c *api.Config, l api.Limits) ([]cgroup.Write, error) {
+	plan, err := s.home.Plan(l)
+	if err != nil || len(plan) == 0 {
+		return plan, err
+	}
+	caps, err := capabilities(&c.Isolation)
+	if err == nil && caps&(1<<capSysAdmin) != 0 {
+		err = s.home.Guards("limit " + c.Name)
+	}
+	return plan, err
+}
+
 // dropGroup removes the cgroup of a sandbox that has ended, with what it may have
 // left in a pid namespace that is not its own.
 func (s *Supervisor) dropGroup(path string) {
@@ -76,7 +89,7 @@ func (s *Supervisor) dropGroup(path string) {
 
 // limit sets the limits of a sandbox whose program is not started yet.
 func (s *Supervisor) limit(c *api.Config, l *link) error {
-	plan, err := s.home.Plan(c.Limits)
+	plan, err := s.planLimits(c, c.Limits)
 	if err != nil || len(plan) == 0 {
 		return err
 	}

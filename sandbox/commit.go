@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"sbx/api"
-	"sbx/fuse-overlay"
 	"sbx/image"
 )
 
@@ -82,7 +81,7 @@ func (s *Supervisor) stageUpper(ctx context.Context, store *image.Store, u *uppe
 	go func() {
 		out := bufio.NewWriterSize(to, 256<<10)
 		err := image.PackUpper(ctx, out, &image.Upper{
-			Dir: u.dir, Lower: u.lower, Deleted: fuseoverlay.Deleted, Opaque: fuseoverlay.Opaque,
+			Dir: u.dir, Lower: u.lower, Deleted: marksOf(&u.h.config).Deleted, Opaque: marksOf(&u.h.config).Opaque,
 		}, progress)
 		if err == nil {
 			err = out.Flush()

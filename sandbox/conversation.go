@@ -76,6 +76,9 @@ func (c *conversation) answer() error {
 			return err
 		}
 	}
+	if verb := c.s.Verbs[c.packet.Kind]; verb != nil {
+		return c.hand(verb)
+	}
 	return api.Errorf("answer", c.packet.Kind, "%v", errVerb).
 		WithHint("sbx and sbxd are of different versions: stop all sandboxes, or wait until the supervisor is idle")
 }
@@ -124,14 +127,20 @@ func (c *conversation) run(r *api.Run) error {
 	if err := c.adviseLinger(r); err != nil {
 		return err
 	}
-	return c.s.run(r, c.conn, c.packet.Files)
+	if err := c.adviseLone(&r.Spec); err != nil {
+		return err
+	}
+	return c.s.run(r, c)
 }
 
 func (c *conversation) create(r *api.Create) error {
 	if err := c.fetch(&r.Spec, &r.Fetch); err != nil {
 		return err
 	}
-	id, err := c.s.create(r.Spec)
+	if err := c.adviseLone(&r.Spec); err != nil {
+		return err
+	}
+	id, err := c.s.create(r.Spec, c)
 	if err != nil {
 		return err
 	}

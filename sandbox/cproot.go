@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/fuse-overlay"
 	"sbx/image"
 	"sbx/internal/dirs"
 	"sbx/internal/sys"
@@ -148,8 +149,16 @@ func (s *Supervisor) openStopped(h *hold, path string, write bool) (*innerRoot, 
 	if !write || c.Isolation.ReadOnly {
 		flags |= unix.MS_RDONLY
 	}
-	links := filepath.Join(s.Dirs.Storage(), "overlay", "l")
-	r, err := inNamespace(func() error { return enterStopped(links, s.points, data, flags, mounts) })
+	attach := func() error { return mountAt(s.links(), s.points, data, flags) }
+	if c.Driver == fuseoverlay.Program {
+		root, err := s.mountStopped(c, lower, write)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		attach = func() error { return sys.AttachAt(int(root.Fd()), unix.AT_FDCWD, s.points) }
+	}
+	r, err := inNamespace(func() error { return enterStopped(s.points, attach, mounts) })
 	if err != nil {
 		return nil, err
 	}
@@ -197,20 +206,28 @@ func reachable(c *api.Config, mounts []api.Mount, path string) error {
 	return nil
 }
 
-// enterStopped mounts the file system of a sandbox that does not run, and its binds,
-// in a namespace of its own. Names in data are relative to dir.
-func enterStopped(dir, at, data string, flags uintptr, mounts []api.Mount) error {
+// mountAt mounts an overlay. Names in data are relative to dir, where the thread goes.
+func mountAt(dir, at, data string, flags uintptr) error {
+	if err := unix.Chdir(dir); err != nil {
+		return &os.PathError{Op: "chdir", Path: dir, Err: err}
+	}
+	if err := unix.Mount("overlay", at, "overlay", flags, data); err != nil {
+		return &os.PathError{Op: "mount overlay", Path: at, Err: err}
+	}
+	return nil
+}
+
+// enterStopped has attach mount the file system of a sandbox that does not run, and
+// mounts its binds, in a namespace of its own.
+func enterStopped(at string, attach func() error, mounts []api.Mount) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return os.NewSyscallError("unshare", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return &os.PathError{Op: "make private", Path: "/", Err: err}
 	}
-	if err := unix.Chdir(dir); err != nil {
-		return &os.PathError{Op: "chdir", Path: dir, Err: err}
-	}
-	if err := unix.Mount("overlay", at, "overlay", flags, data); err != nil {
-		return &os.PathError{Op: "mount overlay", Path: at, Err: err}
+	if err := attach(); err != nil {
+		return err
 	}
 	if err := unix.Chdir(at); err != nil {
 		return &os.PathError{Op: "chdir", Path: at, Err: err}

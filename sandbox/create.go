@@ -91,6 +91,9 @@ func (s *Supervisor) completeImage(c *api.Config) error {
 		return err
 	}
 	c.ImageID, c.Layers = img.ID, img.Layers
+	if c.Driver, err = s.overlay.driver(s); err != nil {
+		return err
+	}
 	mergeProcess(c, img.Config)
 	mergeHealth(&c.Health, &img.Config)
 	for port := range img.Config.ExposedPorts {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"sbx/api"
-	"sbx/fuse-overlay"
 	"sbx/view"
 )
 
@@ -15,7 +14,7 @@ func (c *conversation) diff(r *api.Diff) error {
 	}
 	text := ""
 	err := c.withUpper(api.VerbDiff, r.Name, func(ctx context.Context, u *upper) error {
-		list, err := fuseoverlay.Diff(ctx, u.dir, u.lower)
+		list, err := marksOf(&u.h.config).Diff(ctx, u.dir, u.lower)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,10 @@ func (s *Supervisor) disk() (view.DiskFacts, error) {
 		})
 	}
 	facts.Layers, facts.Active = usage.Total, usage.Of(active)
-	return facts, nil
+	if s.Cache != nil {
+		facts.Cache, err = s.Cache(store)
+	}
+	return facts, err
 }
 
 func (s *Supervisor) volumeDisk() ([]view.VolumeDisk, error) {

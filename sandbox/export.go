@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/fuse-overlay"
 	"sbx/image"
 )
 
@@ -104,7 +105,7 @@ func (s *Supervisor) openRoot(c *api.Config) (*os.File, error) {
 	err := s.withImageOwners(c, func(path string) error {
 		upper, err := filepath.Rel(filepath.Join(s.Dirs.Storage(), "overlay", "l"), path)
 		if err == nil {
-			f, err = s.openOverlay(append([]string{upper}, c.Layers...))
+			f, err = s.openOverlay(c, append([]string{upper}, c.Layers...))
 		}
 		return err
 	})
@@ -116,8 +117,11 @@ func (s *Supervisor) openRoot(c *api.Config) (*os.File, error) {
 
 // openOverlay opens directories, top first and relative to overlay/l in the store, as
 // one, read-only.
-func (s *Supervisor) openOverlay(lower []string) (*os.File, error) {
-	links := filepath.Join(s.Dirs.Storage(), "overlay", "l")
+func (s *Supervisor) openOverlay(c *api.Config, lower []string) (*os.File, error) {
+	if c.Driver == fuseoverlay.Program {
+		return s.openFUSE(lower)
+	}
+	links := s.links()
 	type result struct {
 		f   *os.File
 		err error

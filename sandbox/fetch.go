@@ -39,7 +39,7 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 	if err != nil {
 		return err
 	}
-	watch := c.watch()
+	watch := c.watch("pull", "")
 	defer watch.stop()
 	got, err := transfer.Pull(watch.ctx, o, spec.Image, transfer.PullOptions{Platform: f.Platform, Policy: policy})
 	if cause := watch.cause(); err != nil && cause != nil {
@@ -57,16 +57,16 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 }
 
 // watch ends a context when the command line has gone, or asks for the end of
-// what has not begun yet. It reads nothing: all packets are for the monitor.
+// what has not begun yet; op and what say in the error what is ended. It reads nothing: all packets are for the monitor.
 type watch struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
-// watchEvery is how long somebody waits at most for the end of a pull.
+// watchEvery is how long somebody waits at most for the end of it.
 const watchEvery = 100 * time.Millisecond
 
-func (c *conversation) watch() *watch {
+func (c *conversation) watch(op, what string) *watch {
 	w := &watch{}
 	w.ctx, w.cancel = context.WithCancelCause(c.ctx)
 	go func() {
@@ -77,7 +77,7 @@ func (c *conversation) watch() *watch {
 			case <-w.ctx.Done():
 				return
 			case <-tick.C:
-				if err := c.asked(); err != nil {
+				if err := c.asked(op, what); err != nil {
 					w.cancel(err)
 					return
 				}
@@ -99,13 +99,13 @@ func (w *watch) cause() error {
 }
 
 // asked looks at the next packet, and whether there will be any.
-func (c *conversation) asked() error {
+func (c *conversation) asked(op, what string) error {
 	p, err := c.conn.Peek()
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return nil
 	case err != nil:
-		return api.Errorf("pull", "", "the command line has gone")
+		return api.Errorf(op, what, "the command line has gone")
 	}
 	defer p.CloseFiles()
 	var s api.Signal
@@ -117,7 +117,7 @@ func (c *conversation) asked() error {
 	}
 	switch sig := unix.Signal(s.Num); sig {
 	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
-		return api.Errorf("pull", "", "stopped by %s", unix.SignalName(sig)).WithCode(128 + s.Num)
+		return api.Errorf(op, what, "stopped by %s", unix.SignalName(sig)).WithCode(128 + s.Num)
 	}
 	return nil
 }

@@ -23,7 +23,23 @@ func (s *Supervisor) users(id string) (names []string, running bool) {
 		}
 	}
 	slices.Sort(names)
+	if s.building[id] > 0 {
+		return append(names, "of a build"), true
+	}
 	return names, running
+}
+
+// removeImage refuses to take the last name of an image that a build begins with.
+func (s *Supervisor) removeImage(store *image.Store, name string, force bool) ([]image.Removed, error) {
+	if img, err := store.Resolve(name); err == nil && len(img.Names) < 2 {
+		s.mu.Lock()
+		building := s.building[img.ID] > 0
+		s.mu.Unlock()
+		if building {
+			return nil, api.Errorf("remove image", view.Safe(name), "conflict: a build uses it").WithHint("wait until it is over").WithCode(1)
+		}
+	}
+	return store.Remove(name, image.RemoveOptions{Force: force, InUse: s.users})
 }
 
 // removeImages is rmi. What cannot be removed is said, and the rest goes on.
@@ -40,7 +56,7 @@ func (c *conversation) removeImages(r *api.RemoveImages) error {
 	}
 	code := 0
 	for _, name := range names {
-		removed, err := store.Remove(name, image.RemoveOptions{Force: r.Force || r.All, InUse: c.s.users})
+		removed, err := c.s.removeImage(store, name, r.Force || r.All)
 		c.s.noteRemoved(removed)
 		if err := c.out(removedLines(removed, "Untagged: ", "Deleted: ")); err != nil {
 			return err

@@ -46,6 +46,10 @@ func (s *Supervisor) facts() (view.InfoFacts, error) {
 		CPUs: runtime.NumCPU(), SupervisorPID: os.Getpid(), OS: osName(), CgroupVersion: cgroupVersion(),
 		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
 	}
+	var err error
+	if facts.DriverStatus, err = s.overlay.status(s); err != nil {
+		return facts, err
+	}
 	for _, e := range s.uids {
 		facts.UserNamespace = append(facts.UserNamespace, fmt.Sprintf("%d %d %d", e.Inside, e.Outside, e.Length))
 	}
@@ -91,7 +95,7 @@ func unlimitable(home *cgroup.Home) []string {
 }
 
 func sentence(what string, lack cgroup.Lack) string {
-	for _, part := range []string{lack.Why, lack.Fix} {
+	for _, part := range []string{lack.Why, lack.Text} {
 		if part != "" {
 			what += ": " + part
 		}

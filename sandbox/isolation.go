@@ -114,18 +114,22 @@ type filters struct {
 }
 
 // compile gives the filter for a profile and a set of capabilities; nil is no
-// filter.
-func (f *filters) compile(profile string, caps uint64) ([]byte, error) {
+// filter. Single is for a sandbox without any other id than that of its root.
+func (f *filters) compile(profile string, caps uint64, single bool) ([]byte, error) {
 	if profile == "unconfined" {
 		return nil, nil
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "%x %s", caps, profile))
+	key := sha256.Sum256(fmt.Appendf(nil, "%t %x %s", single, caps, profile))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if filter, ok := f.made[key]; ok {
 		return filter, nil
 	}
-	filter, err := seccomp.Compile([]byte(profile), capNames(caps))
+	compile := seccomp.Compile
+	if single {
+		compile = seccomp.CompileSingle
+	}
+	filter, err := compile([]byte(profile), capNames(caps))
 	if err != nil {
 		return nil, api.Wrap("compile the seccomp profile", "", err)
 	}

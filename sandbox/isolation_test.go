@@ -133,24 +133,24 @@ func TestParseSignal(t *testing.T) {
 
 func TestFiltersAreCompiledOnce(t *testing.T) {
 	var f filters
-	first, err := f.compile("", 1)
+	first, err := f.compile("", 1, false)
 	if err != nil || len(first) == 0 {
 		t.Fatalf("%d bytes, %v", len(first), err)
 	}
-	again, err := f.compile("", 1)
+	again, err := f.compile("", 1, false)
 	if err != nil || &again[0] != &first[0] {
 		t.Errorf("compiled again, %v", err)
 	}
 	// The profile allows more to who has CAP_SYS_ADMIN.
-	other, err := f.compile("", 1|1<<capSysAdmin)
+	other, err := f.compile("", 1|1<<capSysAdmin, false)
 	if err != nil || slices.Equal(other, first) {
 		t.Errorf("the same filter for other capabilities, %v", err)
 	}
-	if none, err := f.compile("unconfined", 1); none != nil || err != nil {
+	if none, err := f.compile("unconfined", 1, false); none != nil || err != nil {
 		t.Errorf("unconfined: %d bytes, %v", len(none), err)
 	}
 	for _, profile := range []string{"Unconfined", "{", "[]", `{"defaultAction":"SCMP_ACT_NOSUCH"}`} {
-		if filter, err := f.compile(profile, 1); err == nil {
+		if filter, err := f.compile(profile, 1, false); err == nil {
 			t.Errorf("%q: %d bytes", profile, len(filter))
 		}
 	}

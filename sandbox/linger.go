@@ -9,6 +9,7 @@ import (
 
 	"sbx/api"
 	"sbx/internal/dirs"
+	"sbx/internal/remedy"
 	"sbx/view"
 )
 
@@ -55,5 +56,5 @@ func (c *conversation) adviseOnce(user string) error {
 		return dirs.DiskError("create", c.s.lingerTold(), err)
 	}
 	return c.conn.Send(api.KindErr, &api.Text{Text: fmt.Sprintf("sbx: note: sandboxes end when %s logs out: "+
-		"to keep them, and to have them started after a reboot: loginctl enable-linger %[1]s\n", view.Safe(user))})
+		"to keep them, and to have them started after a reboot: %s\n", view.Safe(user), view.Safe(remedy.Linger(user).Text))})
 }

@@ -44,7 +44,7 @@ func TestAdviseOnce(t *testing.T) {
 	if err == nil {
 		err = p.Decode(&text)
 	}
-	if want := "loginctl enable-linger me\\x1b\n"; err != nil || p.Kind != api.KindErr || !strings.HasSuffix(text.Text, want) {
+	if want := "loginctl enable-linger 'me\\x1b'\n"; err != nil || p.Kind != api.KindErr || !strings.HasSuffix(text.Text, want) {
 		t.Errorf("%v, %q, want %q", err, text.Text, want)
 	}
 	if p, err := theirs.TryRecv(); err == nil {

@@ -20,13 +20,13 @@ func (s *Supervisor) find(name string) (*box, error) {
 	if b := s.names[name]; b != nil {
 		return b, nil
 	}
-	if b := s.boxes[name]; b != nil {
+	if b := s.boxes[name]; b != nil && b.config.Step == nil {
 		return b, nil
 	}
 	var found *box
 	if name != "" {
 		for id, b := range s.boxes {
-			if !strings.HasPrefix(id, name) {
+			if !strings.HasPrefix(id, name) || b.config.Step != nil {
 				continue
 			}
 			if found != nil {
@@ -87,9 +87,11 @@ func (s *Supervisor) sandboxes() []api.Sandbox {
 	return all
 }
 
-// ordered are all of them, newest first. The caller holds the lock.
+// ordered are all of them, newest first, but for the steps of builds. The caller holds
+// the lock.
 func (s *Supervisor) ordered() []*box {
-	return slices.SortedFunc(maps.Values(s.boxes), func(a, b *box) int { return b.config.Created.Compare(a.config.Created) })
+	all := slices.SortedFunc(maps.Values(s.boxes), func(a, b *box) int { return b.config.Created.Compare(a.config.Created) })
+	return slices.DeleteFunc(all, func(b *box) bool { return b.config.Step != nil })
 }
 
 func (s *Supervisor) rename(name, to string) error {

@@ -14,6 +14,9 @@ import (
 // note records what happens to a sandbox. Attributes are names and values in turn.
 // The caller holds the lock, or has a configuration of its own.
 func (s *Supervisor) note(c *api.Config, action string, attributes ...string) {
+	if c.Step != nil {
+		return // the build tells
+	}
 	s.journal.add(happening{
 		kind: view.ContainerEvent, action: action, id: c.ID, image: c.Image, name: c.Name, labels: c.Labels,
 		attributes: attributes,

@@ -11,7 +11,7 @@ import (
 
 func TestRegister(t *testing.T) {
 	s, _ := supervisor(t)
-	b, err := s.register(named(id("a"), "box"), false)
+	b, err := s.register(named(id("a"), "box"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,10 +22,10 @@ func TestRegister(t *testing.T) {
 	if s.names["box"] != b || s.boxes[id("a")] != b || !exists(b.dir+"/upper") || !exists(b.dir+"/work") {
 		t.Errorf("%v, %v\n%s", s.names, s.boxes, list(t, b.dir))
 	}
-	if _, err := s.register(named(id("b"), "box"), false); err == nil || !strings.Contains(err.Error(), "in use by sandbox "+id("a")[:12]) {
+	if _, err := s.register(named(id("b"), "box"), false, nil); err == nil || !strings.Contains(err.Error(), "in use by sandbox "+id("a")[:12]) {
 		t.Errorf("a name twice: %v", err)
 	}
-	if unnamed, err := s.register(named(id("c"), ""), false); err != nil || unnamed.config.Name == "" || s.names[unnamed.config.Name] != unnamed {
+	if unnamed, err := s.register(named(id("c"), ""), false, nil); err != nil || unnamed.config.Name == "" || s.names[unnamed.config.Name] != unnamed {
 		t.Errorf("without a name: %v", err)
 	}
 	if exists(filepath.Join(s.Dirs.Sandboxes(), id("b"))) || len(s.boxes) != 2 {
@@ -38,20 +38,20 @@ func TestRegisterIsUndone(t *testing.T) {
 	s, _ := supervisor(t)
 	dir := filepath.Join(s.Dirs.Sandboxes(), id("a"))
 	put(t, dir, "in the way")
-	if b, err := s.register(named(id("a"), "box"), false); err == nil || b != nil {
+	if b, err := s.register(named(id("a"), "box"), false, nil); err == nil || b != nil {
 		t.Errorf("over a file: %v, %v", b, err)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	// A slot that has lost its directory cannot keep a config.json.
-	if b, err := s.register(named(id("a"), "box"), true); err == nil || b != nil {
+	if b, err := s.register(named(id("a"), "box"), true, nil); err == nil || b != nil {
 		t.Errorf("without a directory: %v, %v", b, err)
 	}
 	if len(s.boxes)+len(s.names) != 0 || exists(dir) {
 		t.Errorf("%v, %v\n%s", s.boxes, s.names, list(t, s.Dirs.Sandboxes()))
 	}
-	if _, err := s.register(named(id("a"), "box"), false); err != nil {
+	if _, err := s.register(named(id("a"), "box"), false, nil); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/fuse-overlay"
 	"sbx/internal/dirs"
 	"sbx/internal/undo"
 	"sbx/internal/wire"
@@ -19,7 +20,7 @@ import (
 
 // run creates and starts a sandbox: the path that is measured. Nothing on it
 // takes a lock of the image store, starts a helper or waits for a disk.
-func (s *Supervisor) run(r *api.Run, conn *api.Conn, files []*os.File) (err error) {
+func (s *Supervisor) run(r *api.Run, asked *conversation) (err error) {
 	defer s.refillSoon()
 	c, err := s.complete(r.Spec, newID())
 	if err != nil {
@@ -37,14 +38,14 @@ func (s *Supervisor) run(r *api.Run, conn *api.Conn, files []*os.File) (err erro
 			prepare = s.usualPrepare(c.ID)
 		}
 	}
-	b, err := s.register(c, l != nil)
+	b, err := s.register(c, l != nil, asked)
 	if err != nil {
 		if l != nil {
 			l.conn.CloseWrite() // the slot ends, and is cleared
 		}
 		return err
 	}
-	if err := s.launch(b, l, prepare, join, conn, r.Stdio, files, r.Detach); err != nil {
+	if err := s.launch(b, l, prepare, join, asked.conn, r.Stdio, asked.packet.Files, r.Detach); err != nil {
 		s.discard(b)
 		return err
 	}
@@ -67,7 +68,7 @@ func rename(c *api.Config, id string) {
 }
 
 // create makes a sandbox and does not start it.
-func (s *Supervisor) create(spec api.Spec) (string, error) {
+func (s *Supervisor) create(spec api.Spec, asked *conversation) (string, error) {
 	c, err := s.complete(spec, newID())
 	if err != nil {
 		return "", err
@@ -75,7 +76,7 @@ func (s *Supervisor) create(spec api.Spec) (string, error) {
 	if _, _, err := s.prepareFor(&c); err != nil {
 		return "", err
 	}
-	b, err := s.register(c, false)
+	b, err := s.register(c, false, asked)
 	if err != nil {
 		return "", err
 	}
@@ -83,8 +84,9 @@ func (s *Supervisor) create(spec api.Spec) (string, error) {
 }
 
 // register makes a sandbox known, in the tables and on disk. The directories of
-// a slot are there already.
-func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
+// a slot are there already. Who has asked for it, if somebody has, may end what takes
+// long.
+func (s *Supervisor) register(c api.Config, slot bool, asked *conversation) (_ *box, err error) {
 	var undo undo.Stack
 	defer undo.Unwind(&err)
 	// Not a named result: that one is nil by the time the undo steps run.
@@ -123,7 +125,7 @@ func (s *Supervisor) register(c api.Config, slot bool) (_ *box, err error) {
 		s.forsake(b)
 		return nil
 	})
-	if err := s.readyVolumes(&c); err != nil {
+	if err := s.readyVolumes(&c, asked); err != nil {
 		return nil, err
 	}
 	undo.Release()
@@ -149,7 +151,7 @@ func (s *Supervisor) discard(b *box) {
 // so that a slot will do.
 func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, error) {
 	i := &c.Isolation
-	if _, err := s.home.Plan(c.Limits); err != nil {
+	if _, err := s.planLimits(c, c.Limits); err != nil {
 		return nil, nil, err
 	}
 	if c.Limits.CgroupParent != "" && !s.home.Exists() {
@@ -275,12 +277,21 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name, users string) (*os.File, 
 // launch hands a sandbox to its monitor: from then on that one talks to the
 // command line.
 func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*os.File, conn *api.Conn, stdio api.Stdio, files []*os.File, detach bool) error {
+	var root *os.File
 	start, err := s.startPacket(b, prepare, stdio, detach)
+	if err == nil {
+		root, err = s.mountRoot(&b.config)
+	}
 	if err != nil {
 		if l != nil {
 			l.conn.CloseWrite()
 		}
 		return err
+	}
+	if root != nil {
+		defer root.Close()
+		start.Root = true
+		files = append(slices.Clip(files), root)
 	}
 	if l == nil {
 		_, release, err := s.showImage(&b.config)
@@ -364,7 +375,7 @@ func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
 	if c.Isolation.Privileged {
 		profile = "unconfined"
 	}
-	filter, err := s.filters.compile(profile, caps)
+	filter, err := s.filters.compile(profile, caps, s.lone(c))
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +407,11 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 		spec.Root.Lower = []string{lower}
 	}
 	spec.Root.Upper, spec.Root.Work = own+"/upper", own+"/work"
+	if c.Step != nil {
+		spec.Root.Upper, spec.Root.Work = c.Step.Upper, c.Step.Work
+	}
 	spec.Root.Volatile = c.Lifecycle.AutoRemove
+	spec.Root.Mounted = c.Driver == fuseoverlay.Program
 	return spec
 }
 

@@ -186,7 +186,7 @@ func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop) erro
 	if err := s.stop(ctx, name, r, true); err != nil {
 		return err
 	}
-	if err := s.startAgain(name, nil, api.Stdio{}, nil); err != nil {
+	if err := s.startAgain(name, api.Stdio{}, nil); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -198,7 +198,7 @@ func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop) erro
 }
 
 // startAgain starts a sandbox that was created, or has ended.
-func (s *Supervisor) startAgain(name string, conn *api.Conn, stdio api.Stdio, c *conversation) error {
+func (s *Supervisor) startAgain(name string, stdio api.Stdio, asked *conversation) error {
 	s.mu.Lock()
 	b, err := s.find(name)
 	s.mu.Unlock()
@@ -208,17 +208,13 @@ func (s *Supervisor) startAgain(name string, conn *api.Conn, stdio api.Stdio, c 
 	if s.awaitEither(b) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if err := b.notPaused("start", name); err != nil || conn == nil {
+		if err := b.notPaused("start", name); err != nil || asked == nil {
 			return err
 		}
 		return api.Errorf("start", name, "it is running already").WithHint("use sbx attach")
 	}
 	s.startedByHand(b)
-	var files []*os.File
-	if c != nil {
-		files = c.packet.Files
-	}
-	return s.startOnce(b, nil, conn, stdio, files)
+	return s.startOnce(b, nil, stdio, asked)
 }
 
 // awaitEither waits until a sandbox neither begins nor ends, with its mounts, and
@@ -239,8 +235,8 @@ func (s *Supervisor) awaitEither(b *box) (running bool) {
 }
 
 // startOnce starts a sandbox that does not run; a is the restart that this is, nil
-// if the user wants it.
-func (s *Supervisor) startOnce(b *box, a *again, conn *api.Conn, stdio api.Stdio, files []*os.File) error {
+// if the user wants it. asked is who attaches to it, if anybody does.
+func (s *Supervisor) startOnce(b *box, a *again, stdio api.Stdio, asked *conversation) error {
 	prepare, join, err := s.prepareFor(&b.config)
 	if err != nil {
 		return err
@@ -249,13 +245,18 @@ func (s *Supervisor) startOnce(b *box, a *again, conn *api.Conn, stdio api.Stdio
 		prepare = s.usualPrepare(b.config.ID)
 	}
 	s.awaitCopies(b)
-	if err := s.readyAgain(b); err != nil {
+	if err := s.readyAgain(b, asked); err != nil {
 		return err
 	}
 	if err := s.renew(b, a); err != nil {
 		return err
 	}
 	defer s.started(b)
+	var conn *api.Conn
+	var files []*os.File
+	if asked != nil {
+		conn, files = asked.conn, asked.packet.Files
+	}
 	if err := s.launch(b, nil, prepare, join, conn, stdio, files, false); err != nil {
 		return err
 	}

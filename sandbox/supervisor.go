@@ -19,6 +19,7 @@ import (
 	"sbx/internal/sys"
 	"sbx/sandbox/pid1"
 	"sbx/userns"
+	"sbx/view"
 )
 
 // Options are what the keeper hands to a supervisor.
@@ -27,7 +28,13 @@ type Options struct {
 	Listen *os.File      // SOCK_SEQPACKET, listening
 	Binary *os.File      // sealed memory file of the small binary
 	Idle   time.Duration // without a sandbox and a client for so long the supervisor ends
-	Log    *slog.Logger
+	// Overlay is who must mount the roots of sandboxes, "kernel" or "fuse"; empty: the
+	// kernel where it can.
+	Overlay string
+	Log     *slog.Logger
+	Verbs   map[string]Verb // of other packages
+	// Cache tells what builds have kept; nil: there is nobody who builds.
+	Cache func(*image.Store) ([]view.CacheDisk, error)
 }
 
 // Supervisor is the state of the process. The lock guards the tables and every
@@ -43,6 +50,7 @@ type Supervisor struct {
 	nets       networks
 	vols       volumes
 	shown      shownImages
+	overlay    overlay
 	journal    *journal
 	reviving   chan struct{}   // places of restarts that are being made
 	home       cgroup.Home     // cgroup that those of the sandboxes are made in
@@ -57,17 +65,19 @@ type Supervisor struct {
 	deaf   chan struct{}  // closed when no more conversations are begun
 	resets sync.WaitGroup // conversations that end the supervisor
 
-	mu     sync.Mutex
-	boxes  map[string]*box // by id
-	names  map[string]*box
-	active int       // conversations
-	last   time.Time // when the last one ended
+	mu    sync.Mutex
+	boxes map[string]*box // by id
+	names map[string]*box
+	// building counts for each image by how many builds it is used.
+	building map[string]int
+	active   int       // conversations
+	last     time.Time // when the last one ended
 }
 
 // Serve runs until there has been nothing to do for Options.Idle, or ctx ends.
 func Serve(ctx context.Context, o Options) error {
 	s := &Supervisor{
-		Options: o, boxes: map[string]*box{}, names: map[string]*box{},
+		Options: o, boxes: map[string]*box{}, names: map[string]*box{}, building: map[string]int{},
 		points: filepath.Join(o.Dirs.Data, "points"), last: time.Now(),
 		journal:  newJournal(filepath.Join(o.Dirs.Data, journalName), o.Log),
 		reviving: make(chan struct{}, mostRevived),
@@ -103,14 +113,14 @@ func (s *Supervisor) open() error {
 			return err
 		}
 	}
-	if err := s.makeBase(); err != nil {
-		return err
-	}
-	s.hideAll()
 	var err error
 	if s.uids, s.gids, err = userns.Mapping(); err != nil {
 		return err
 	}
+	if err := s.makeBase(); err != nil {
+		return err
+	}
+	s.hideAll()
 	deny, err := os.ReadFile("/proc/self/setgroups")
 	if err != nil {
 		return err
@@ -150,7 +160,11 @@ func (s *Supervisor) images() (*image.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	store, err := image.Open(s.Dirs.Storage(), s.Dirs.StorageRun())
+	program, err := s.overlay.program(s)
+	if err != nil {
+		return nil, err
+	}
+	store, err := image.OpenWith(s.Dirs.Storage(), s.Dirs.StorageRun(), program)
 	if err != nil {
 		return nil, err
 	}

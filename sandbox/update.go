@@ -38,13 +38,13 @@ func (s *Supervisor) update(ctx context.Context, name string, r *api.Update) err
 
 func (s *Supervisor) updateLimits(b *box, running bool, change *api.Limits) error {
 	s.mu.Lock()
-	old := b.config.Limits
+	c := b.config
 	s.mu.Unlock()
-	limits, err := cgroup.Merge(old, *change)
+	limits, err := cgroup.Merge(c.Limits, *change)
 	if err != nil {
 		return err
 	}
-	plan, err := s.home.Plan(limits)
+	plan, err := s.planLimits(&c, limits)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (s *Supervisor) openLower(c *api.Config) (*os.File, error) {
 	if len(c.Layers) == 0 { // an overlay has two at least
 		return os.Open(s.base())
 	}
-	f, err := s.openOverlay(append(slices.Clone(c.Layers), "../../../base"))
+	f, err := s.openOverlay(c, append(slices.Clone(c.Layers), "../../../base"))
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return nil, err
 	}

@@ -18,6 +18,18 @@ type DiskFacts struct {
 	Active    int64 // the part of Layers that images with a sandbox have
 	Sandboxes []SandboxDisk
 	Volumes   []VolumeDisk
+	Cache     []CacheDisk
+}
+
+// CacheDisk is something that builds have kept.
+type CacheDisk struct {
+	ID      string // hex
+	Type    string // in BuildKit's words: regular, exec.cachemount
+	Text    string // what it is of: "RUN make"
+	Size    int64  // bytes that would be freed
+	Created time.Time
+	Used    time.Time // the last time
+	Shared  bool      // an image has it too, so that it takes nothing
 }
 
 // VolumeDisk is a volume and what it takes.
@@ -42,15 +54,14 @@ type SandboxDisk struct {
 }
 
 const (
-	dfUsual      = `{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}`
-	dfImages     = `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}`
-	dfSandboxes  = `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}`
-	dfVolumes    = `{{.Name}}\t{{.Links}}\t{{.Size}}`
-	dfCacheTitle = "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n"
+	dfUsual     = `{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}`
+	dfImages    = `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}`
+	dfSandboxes = `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}`
+	dfVolumes   = `{{.Name}}\t{{.Links}}\t{{.Size}}`
+	dfCache     = `{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}`
 )
 
-// DiskUsage is docker system df. The build cache is among the rows because scripts
-// count on it; there is none.
+// DiskUsage is docker system df.
 //
 // The error is an *api.Error and names the placeholder at fault.
 func DiskUsage(f DiskFacts, req api.DiskUsage, now time.Time) (string, error) {
@@ -63,7 +74,7 @@ func DiskUsage(f DiskFacts, req api.DiskUsage, now time.Time) (string, error) {
 	}
 	return s.render([]any{
 		f.images(), f.sandboxes(),
-		f.volumes(), &dfRow{kind: "Build Cache"},
+		f.volumes(), f.cache(),
 	}, req.Format, false)
 }
 
@@ -132,6 +143,15 @@ func (f DiskFacts) volumes() *dfRow {
 	return row
 }
 
+func (f DiskFacts) cache() *dfRow {
+	row := &dfRow{kind: "Build Cache", total: len(f.Cache)}
+	for _, c := range f.Cache {
+		row.size += c.Size
+	}
+	row.reclaimable = row.size
+	return row
+}
+
 // dfBoxRow is a row of ps with the size that has been measured.
 type dfBoxRow struct {
 	*row
@@ -146,7 +166,7 @@ func (r dfBoxRow) MarshalJSON() ([]byte, error) { return r.marshal(r.Size()) }
 // diskVerbose is system df -v: a table of each kind. A template is executed on all
 // of them at once: {{range .Images}}.
 func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
-	var images, sandboxes, volumes []any
+	var images, sandboxes, volumes, cache []any
 	for _, img := range f.Images {
 		for _, ref := range imageRefs(img.Names, img.Digests, false) {
 			images = append(images, &imageRow{
@@ -163,9 +183,12 @@ func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
 		v := &f.Volumes[i]
 		volumes = append(volumes, &volumeRow{v: &v.Volume, measured: true, disk: v.Disk, links: v.Sandboxes})
 	}
+	for i := range f.Cache {
+		cache = append(cache, &cacheRow{&f.Cache[i], now})
+	}
 	if format != "" && format != "table" {
 		return renderOne(map[string][]any{
-			"Images": orEmpty(images), "Containers": orEmpty(sandboxes), "Volumes": orEmpty(volumes), "BuildCache": {},
+			"Images": orEmpty(images), "Containers": orEmpty(sandboxes), "Volumes": orEmpty(volumes), "BuildCache": orEmpty(cache),
 		}, strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format))
 	}
 	first, err := sheet{titles: imageTitles(), usual: dfImages}.render(images, "", false)
@@ -180,8 +203,12 @@ func diskVerbose(f DiskFacts, format string, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	fourth, err := sheet{titles: cacheTitles(), usual: dfCache}.render(cache, "", false)
+	if err != nil {
+		return "", err
+	}
 	return "Images space usage:\n\n" + first + "\nContainers space usage:\n\n" + second +
-		"\nLocal Volumes space usage:\n\n" + third + "\nBuild cache usage: 0B\n\n" + dfCacheTitle, nil
+		"\nLocal Volumes space usage:\n\n" + third + "\nBuild cache usage: " + f.cache().Size() + "\n\n" + fourth, nil
 }
 
 func orEmpty(list []any) []any {

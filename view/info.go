@@ -15,13 +15,14 @@ type InfoFacts struct {
 	Sandboxes       int // all of them
 	Running         int // but for the paused
 	Paused          int
-	Stopped         int    // exited or never started
-	StorageRoot     string // layers and images
-	RunRoot         string // sockets and locks
-	Driver          string // "overlay"
-	Kernel          string // uname -r
-	OS              string // PRETTY_NAME of os-release
-	Arch            string // as uname -m has it
+	Stopped         int         // exited or never started
+	StorageRoot     string      // layers and images
+	RunRoot         string      // sockets and locks
+	Driver          string      // "overlay"
+	DriverStatus    [][2]string // more of it: names and values
+	Kernel          string      // uname -r
+	OS              string      // PRETTY_NAME of os-release
+	Arch            string      // as uname -m has it
 	CPUs            int
 	Memory          int64    // bytes
 	UserNamespace   []string // ranges, one "inside outside length" each
@@ -44,6 +45,7 @@ type info struct {
 	ContainersStopped int
 	Images            int
 	Driver            string
+	DriverStatus      [][2]string
 	CgroupDriver      string
 	CgroupVersion     string
 	CgroupControllers []string
@@ -83,6 +85,7 @@ func Info(facts InfoFacts, format string) (string, error) {
 		ContainersStopped: facts.Stopped,
 		Images:            facts.Images,
 		Driver:            facts.Driver,
+		DriverStatus:      facts.DriverStatus,
 		CgroupDriver:      facts.CgroupDriver,
 		CgroupVersion:     facts.CgroupVersion,
 		CgroupControllers: facts.Controllers,
@@ -129,6 +132,9 @@ func (i info) text() string {
 	line(0, "Images", i.Images)
 	line(0, "Server Version", i.ServerVersion)
 	line(0, "Storage Driver", i.Driver)
+	for _, status := range i.DriverStatus {
+		line(1, status[0], status[1])
+	}
 	line(0, "Cgroup Driver", i.CgroupDriver)
 	line(0, "Cgroup Version", i.CgroupVersion)
 	line(0, "Cgroup Controllers", strings.Join(i.CgroupControllers, " "))

@@ -8,7 +8,7 @@ import (
 func TestInfo(t *testing.T) {
 	facts := InfoFacts{
 		Version: "1.2", Images: 2, Sandboxes: 6, Running: 1, Paused: 1, Stopped: 4, StorageRoot: "/data/storage", RunRoot: "/run/user/1000/sbx",
-		Driver: "overlay", Kernel: "6.12", OS: "Debian GNU/Linux 13 (trixie)", Arch: "x86_64", CPUs: 8, Memory: 16 << 30,
+		Driver: "overlay", DriverStatus: [][2]string{{"Overlay", "/usr/bin/fuse-overlayfs"}, {"Not The Kernel", "mount overlay /data: invalid argument"}}, Kernel: "6.12", OS: "Debian GNU/Linux 13 (trixie)", Arch: "x86_64", CPUs: 8, Memory: 16 << 30,
 		UserNamespace: []string{"0 1000 1", "1 100000 65536"}, Network: "pasta", CgroupVersion: "2",
 		CgroupDriver: "systemd", Controllers: []string{"cpu", "memory", "pids"},
 		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"}, Name: "box", SupervisorPID: 77, WarmSlots: 2,

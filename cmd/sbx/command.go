@@ -151,6 +151,10 @@ func normalize(name string) string {
 		name = "dns-option"
 	case "net-alias":
 		name = "network-alias"
+	case "source-date-epoch":
+		name = "timestamp"
+	case "reserved-space", "max-used-space":
+		name = "keep-storage"
 	}
 	return name
 }

@@ -14,29 +14,31 @@ func constructors() []func() command {
 		newRun, newCreate, newStart, newStop, newRestart, newKill, newPause, newUnpause, newRemove, newRename, newUpdate, newWait,
 		newGenerateUnit, newGenerateQuadlet,
 		newExec, newAttach, newLogs, newEvents, newTop, newCopy, newDiff, newExport,
-		newList, newInspect, newStats, newPort, newInfo, newVersion,
+		newList, newInspect, newStats, newPort, newInfo, newDoctor, newVersion,
 		newPull, newPush, newLogin, newLogout, newSearch,
-		newImages, newRemoveImages, newTag, newInspectImages, newHistory, newSave, newLoad, newImport, newCommit,
+		newBuild, newImages, newRemoveImages, newTag, newInspectImages, newHistory, newSave, newLoad, newImport, newCommit,
 		newCreateNetwork, newNetworks, newInspectNetworks, newConnect, newDisconnect, newRemoveNetworks, newPruneNetworks,
 		newCreateVolume, newVolumes, newInspectVolumes, newRemoveVolumes, newPruneVolumes,
-		newDiskUsage, newPruneSandboxes, newPruneImages, newPruneAll, newReset, newEnable, newDisable,
+		newDiskUsage, newPruneSandboxes, newPruneImages, newPruneBuilds, newPruneAll, newReset, newUnshare, newEnable, newDisable,
 		newCompletion, newHelp, newComplete,
 	}
 }
 
 // groupNames are Docker's groups of commands: "container ls" is ps.
 func groupNames() []string {
-	return []string{"container", "generate", "image", "network", "system", "volume"}
+	return []string{"builder", "buildx", "container", "generate", "image", "network", "system", "volume"}
 }
 
 // members are the words that may follow the name of a group; nil if it is none.
 func members(group string) []string {
 	switch group {
+	case "builder", "buildx":
+		return strings.Fields("build prune")
 	case "container":
 		return strings.Fields("attach commit cp create diff exec export inspect kill list logs ls pause port prune ps " +
 			"remove rename restart rm run start stats stop top unpause update wait")
 	case "image":
-		return strings.Fields("history import inspect list load ls prune pull push remove rm save tag")
+		return strings.Fields("build history import inspect list load ls prune pull push remove rm save tag")
 	case "generate":
 		return strings.Fields("quadlet systemd")
 	case "network":
@@ -60,6 +62,8 @@ func ungrouped(group, word string) string {
 		return "ps"
 	case "container remove":
 		return "rm"
+	case "buildx prune":
+		return "builder prune"
 	case "image ls", "image list":
 		return "images"
 	case "image rm", "image remove":
@@ -75,7 +79,7 @@ func ungrouped(group, word string) string {
 	case "volume create", "volume inspect", "volume ls", "volume prune", "volume rm",
 		"network connect", "network create", "network disconnect", "network inspect", "network ls", "network prune", "network rm":
 		return name
-	case "image inspect", "image prune", "container prune", "system prune", "system df", "system reset",
+	case "builder prune", "image inspect", "image prune", "container prune", "system prune", "system df", "system reset",
 		"system enable", "system disable", "generate systemd", "generate quadlet":
 		return name
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -63,13 +64,23 @@ func candidates(before []string, last string) []string {
 	}
 	fs := c.flagSet()
 	args, flag, ended := positions(fs, c.program, words)
+	name, _, joined := strings.Cut(last, "=")
 	switch {
 	case flag != nil:
 		return flagValues(c, flag)
-	case strings.HasPrefix(last, "-") && !ended:
+	case !strings.HasPrefix(last, "-") || ended:
+		return argumentNames(c, fs, args)
+	case !joined:
 		return flagNames(fs)
 	}
-	return argumentNames(c, fs, args)
+	if flag = fs.Lookup(strings.TrimPrefix(name, "--")); flag == nil {
+		return nil
+	}
+	values := flagValues(c, flag)
+	for i := range values {
+		values[i] = name + "=" + values[i]
+	}
+	return values
 }
 
 // argumentNames are what the next argument may name, after args.
@@ -215,6 +226,18 @@ func imageFlagValues(cmd, flag string) []string {
 			return []string{api.DockerArchive, api.OCIArchive, api.OCIDir, api.DockerDir}
 		case "push":
 			return []string{"oci", "v2s2"}
+		case "build":
+			return []string{"oci", "docker"}
+		}
+	case "network":
+		if cmd == "build" {
+			return []string{"default", "none", "host"}
+		}
+	case "progress":
+		return []string{"auto", buildPlain, buildTTY, "quiet", buildRaw}
+	case "output":
+		if cmd == "build" {
+			return []string{"type=local,dest=", "type=tar,dest=", "type=oci,dest=", "type=docker,dest=", "type=image"}
 		}
 	case "compression-format":
 		return []string{"gzip", "zstd"}
@@ -226,6 +249,8 @@ func imageFlagValues(cmd, flag string) []string {
 		switch cmd {
 		case "images":
 			return []string{"dangling=", "label=", "before=", "since=", "reference=", "until="}
+		case "builder prune":
+			return []string{"until="}
 		case "image prune":
 			return []string{"until=", "label="}
 		case "container prune", "system prune":
@@ -276,14 +301,17 @@ func commandNames() []string {
 	return names
 }
 
-// knownNames asks a supervisor that runs; completing starts none, and shows no
-// errors.
+// knownNames asks the supervisor. One is started if there is anything to name, and no
+// error is shown: a shell completes on the line that the user is typing.
 func knownNames(kind ...string) []string {
 	d, err := dirs.Find()
 	if err != nil {
 		return nil
 	}
 	conn, err := dial(d)
+	if _, missing := os.Stat(d.Data); absent(err) && missing == nil {
+		conn, err = launch(d)
+	}
 	if err != nil {
 		return nil
 	}

@@ -13,13 +13,15 @@ func completionScript(shell string) (string, bool) {
 }
 
 // bashScript splits the line itself: bash also splits at : and =, which images
-// and flags contain, and wants back only what follows the last of them.
+// and flags contain, and wants back only what follows the last of them. The command may be an
+// alias of sbx (docker) or a path of it.
 const bashScript = `# bash completion for sbx
 _sbx() {
 	local words cur line=${COMP_LINE:0:COMP_POINT}
 	read -ra words <<<"$line"
 	[[ $line == *[[:space:]] ]] && words+=("")
 	cur=${words[${#words[@]}-1]}
+	[[ ${words[0]} == */sbx && -x ${words[0]} ]] || words[0]=sbx
 	mapfile -t COMPREPLY < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
 	local head=${cur%"${cur##*[:=]}"}
 	COMPREPLY=("${COMPREPLY[@]#"$head"}")
@@ -28,19 +30,33 @@ _sbx() {
 complete -o default -F _sbx sbx
 `
 
+// zshScript is a file of fpath, whose first call defines the function only, as well as
+// something to source.
 const zshScript = `#compdef sbx
 _sbx() {
 	local -a found
-	found=("${(@f)$("${words[1]}" __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+	local program=${words[1]}
+	[[ $program == */sbx && -x $program ]] || program=sbx
+	found=("${(@f)$("$program" __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
 	if [[ -n "$found" ]]; then
-		compadd -a found
+		compadd -S '' -- ${(M)found:#*[:=]}
+		compadd -- ${found:#*[:=]}
 	else
 		_files
 	fi
 }
-compdef _sbx sbx
+if [[ ${funcstack[1]} == _sbx ]]; then
+	_sbx "$@"
+else
+	compdef _sbx sbx
+fi
 `
 
+// fishScript offers files only where sbx knows no names, as the other two do.
 const fishScript = `# fish completion for sbx
-complete -c sbx -a '(sbx __complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
+function __sbx_found
+	set -g __sbx_names (sbx __complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)
+	test (count $__sbx_names) -gt 0
+end
+complete -c sbx -n __sbx_found -f -a '$__sbx_names'
 `

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // supervisorUnit is installed by system enable.
@@ -119,7 +120,7 @@ func systemctl(s streams, words ...string) error {
 		return api.Wrap(op, "", err)
 	}
 	if !state.Success() {
-		return &api.Error{Op: op, Msg: state.String(), Hint: "your service manager must run: log in by ssh or on the console rather than with su or sudo, or loginctl enable-linger"}
+		return &api.Error{Op: op, Msg: state.String(), Hint: "your service manager must run: " + remedy.ServiceManager(os.Getenv("USER")).Text}
 	}
 	return nil
 }

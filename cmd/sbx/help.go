@@ -40,6 +40,7 @@ func overview(w io.Writer) error {
 	b.WriteString("\nExamples:\n" + indent(`sbx run --rm host ls -l /           the host's own system, read-only, no image needed
 sbx run --rm -it --here host bash   the same, with the current directory writable
 sbx run --rm -it debian bash        an image, which is pulled if it is not there
+sbx build -t app .                  an image from a Dockerfile
 sbx import rootfs.tar debian        an image from files
 sbx run -d -p 8080:80 nginx         a server, at port 8080 of this machine`))
 	b.WriteString("\nFlags:\n      --help      this text; 'sbx COMMAND --help' for one command\n      --version   the version of sbx\n")
@@ -96,7 +97,7 @@ func indent(text string) string {
 func newHelp() command {
 	return command{
 		name: "help", group: groupOther, args: "[COMMAND]", max: 2, names: wantWords,
-		short: "explain a command",
+		short: "explain a command", examples: "sbx help run\nsbx help volume create",
 		run: func(s streams, args []string) error {
 			if len(args) == 0 {
 				return overview(s.out)

@@ -159,8 +159,11 @@ func settleMount(flag, text string, m api.Mount, options []string) (api.Mount, e
 	var st unix.Stat_t
 	if err := unix.Stat(m.Source, &st); err != nil {
 		why := "source " + quote(m.Source) + ": " + err.Error()
-		if errors.Is(err, unix.ENOENT) {
+		switch err {
+		case unix.ENOENT:
 			why += ": create it first, for example with mkdir"
+		case unix.ENOTCONN:
+			why += ": the FUSE server of it has died: unmount it with fusermount3 -u, and mount it again"
 		}
 		return m, invalid(flag, text, why)
 	}

@@ -15,7 +15,7 @@ import (
 
 // progress shows on standard error what goes on while a supervisor works: on a
 // terminal one live line for each step, elsewhere a plain line for each change of
-// a step's state. The zero value of all but w and verb shows nothing yet and costs
+// a step's state, or nothing of work that needs no network, as Docker has it. The zero value of all but w and verb shows nothing yet and costs
 // nothing. The live lines are the last on the screen, with the cursor below them
 // and no mode changed, so that we may be ended at any time.
 type progress struct {
@@ -24,7 +24,8 @@ type progress struct {
 
 	mu      sync.Mutex
 	started bool
-	live    bool
+	live    bool // lines are drawn again and again
+	plain   bool // each change is a line
 	board   board
 	timer   *time.Timer
 	last    time.Time // of drawing
@@ -52,7 +53,7 @@ func (p *progress) report(packet *api.Packet) error {
 		text = append(text, printable(change.Line))
 	}
 	for _, s := range change.Steps {
-		if p.board.update(s, now) && !p.live {
+		if p.board.update(s, now) && p.plain {
 			text = append(text, printable(s.ID)+": "+p.board.words.of(s.State))
 		}
 	}
@@ -73,6 +74,7 @@ func (p *progress) start() {
 	p.board.words = wordsFor(p.verb)
 	term := os.Getenv("TERM")
 	p.live = term != "" && term != "dumb" && isTerminal(p.w)
+	p.plain = !p.live && p.verb != api.VerbSave && p.verb != api.VerbLoad && p.verb != api.VerbExport
 }
 
 // schedule draws after a while, unless that is due sooner anyway.

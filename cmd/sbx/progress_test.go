@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -255,5 +256,19 @@ func TestProgressRate(t *testing.T) {
 	}
 	if got := strings.Count(string(buf[:n]), "Downloading"); got < 5 || got > 13 {
 		t.Errorf("%d pictures in a second", got)
+	}
+}
+
+// TestProgressOfFiles: what save, load and export do is shown on a terminal only. What
+// there is to say is said anyway.
+func TestProgressOfFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.tar")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"save", "-o", file, "img"}, {"export", "-o", file, "box"}, {"load", "-i", file}} {
+		h := newHome(t)
+		h.pulling(sendAll(api.Progress{Line: "Odd"}, layer("aaaaaaaaaaaa", api.StepPushing, 1, 9), layer("aaaaaaaaaaaa", api.StepComplete, 9, 9)))
+		h.sbx(args...).want(t, result{out: "Status: done\ndocker.io/library/img:latest\n", err: "Odd\n"})
 	}
 }

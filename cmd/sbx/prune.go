@@ -32,6 +32,36 @@ func newPruneImages() command {
 	}
 }
 
+func newPruneBuilds() command {
+	var o api.BuilderPrune
+	var force bool
+	var keep string
+	return command{
+		name: "builder prune", group: groupDisk, names: wantNothing,
+		short: "remove what builds have kept for later ones", examples: "sbx builder prune -a\nsbx builder prune -f --keep-storage 10g --filter until=240h",
+		flags: func(f *pflag.FlagSet) {
+			f.BoolVarP(&o.All, "all", "a", false, "also what images of the store use")
+			f.BoolVarP(&force, "force", "f", false, "do not ask")
+			f.StringVar(&keep, "keep-storage", "", "`SIZE` to keep, like 10g: what was used last")
+			f.Var((*list)(&o.Filters), "filter", "`until=TIME` to choose by: what has not been used since")
+		},
+		run: func(s streams, _ []string) error {
+			err := checkFilters(o.Filters)
+			if err == nil {
+				o.KeepStorage, err = memorySize("--keep-storage", keep, false)
+			}
+			if err != nil {
+				return err
+			}
+			if ok, err := agreed(s, force, "This will remove "+unusedCache(o.All)+"."); !ok {
+				return err
+			}
+			_, err = ask(s, api.VerbBuilderPrune, o)
+			return err
+		},
+	}
+}
+
 // unusedImages are Docker's words for what is pruned.
 func unusedImages(all bool) string {
 	if all {
@@ -46,6 +76,13 @@ func agreed(s streams, force bool, warning string) (bool, error) {
 		return true, nil
 	}
 	return confirm(s, warning)
+}
+
+func unusedCache(all bool) string {
+	if all {
+		return "all build cache"
+	}
+	return "all dangling build cache"
 }
 
 func newPruneSandboxes() command {
@@ -109,9 +146,9 @@ func newPruneAll() command {
 	var filters []string
 	return command{
 		name: "system prune", group: groupDisk, names: wantNothing,
-		short: "remove sandboxes that do not run, networks that none is on, and images that have no name", examples: "sbx system prune -af",
+		short: "remove sandboxes that do not run, networks that none is on, images that have no name, and what builds have kept", examples: "sbx system prune -af",
 		flags: func(f *pflag.FlagSet) {
-			f.BoolVarP(&all, "all", "a", false, "all images that no sandbox uses")
+			f.BoolVarP(&all, "all", "a", false, "all images that no sandbox uses, and all that builds have kept")
 			f.BoolVarP(&force, "force", "f", false, "do not ask")
 			f.BoolVar(&volumes, "volumes", false, "anonymous volumes that no sandbox has, too")
 			f.Var((*list)(&filters), "filter", "`label=KEY[=VALUE]` to choose by")
@@ -124,7 +161,12 @@ func newPruneAll() command {
 			if volumes {
 				also = "  - all " + unusedVolumes(false) + "\n"
 			}
-			if ok, err := agreed(s, force, "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n"+also+"  - "+unusedImages(all)+"\n"); !ok {
+			cache := len(filters) == 0 // what builds keep has no labels
+			images := "  - " + unusedImages(all) + "\n"
+			if cache {
+				images += "  - " + unusedCache(all) + "\n"
+			}
+			if ok, err := agreed(s, force, "This will remove:\n  - all stopped sandboxes\n  - all networks not used by at least one sandbox\n"+also+images); !ok {
 				return err
 			}
 			if err := pruneSandboxes(s, filters); err != nil {
@@ -139,6 +181,9 @@ func newPruneAll() command {
 				}
 			}
 			_, err := ask(s, api.VerbPruneImages, api.PruneImages{All: all, Filters: filters})
+			if err == nil && cache {
+				_, err = ask(s, api.VerbBuilderPrune, api.BuilderPrune{All: all})
+			}
 			return err
 		},
 	}

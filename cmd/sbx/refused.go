@@ -20,12 +20,13 @@ func invalid(flag, value, why string) error {
 
 // Reasons that several flags share.
 const (
-	noLinks     = "sandboxes on a network of your own reach each other by name: 'sbx network create'"
-	noLinkLocal = "link-local addresses follow from the MAC address"
-	noDevices   = "sbx passes no devices in yet"
-	noChoice    = "an image here is for one platform, the one it was pulled for"
-	noPlatform  = "sbx pushes one platform, the one the image was pulled for"
-	noWindows   = "it exists on Windows only"
+	noAnnotations = "sbx keeps no annotations; use --label"
+	noLinks       = "sandboxes on a network of your own reach each other by name: 'sbx network create'"
+	noLinkLocal   = "link-local addresses follow from the MAC address"
+	noDevices     = "sbx passes no devices in yet"
+	noChoice      = "an image here is for one platform, the one it was pulled for"
+	noPlatform    = "sbx pushes one platform, the one the image was pulled for"
+	noWindows     = "it exists on Windows only"
 )
 
 // longName is the flag of Docker that a letter stands for, where sbx does not
@@ -36,6 +37,9 @@ func longName(cmd, letter string) string {
 		case "l":
 			return "link"
 		}
+	}
+	if cmd == "build" && letter == "D" {
+		return "debug"
 	}
 	if cmd == "network inspect" && letter == "v" {
 		return "verbose"
@@ -67,6 +71,8 @@ func refusedFlag(cmd, name string) string {
 			return "sbx keeps no attributes with log lines"
 		}
 	case "inspect", "ps", "attach", "restart", "stop":
+	case "build":
+		return refusedBuildFlag(name)
 	default:
 		if why := refusedNetworkFlag(cmd, name); why != "" {
 			return why
@@ -81,6 +87,10 @@ func refusedImageFlag(cmd, name string) string {
 	switch cmd + " " + name {
 	case "import platform":
 		return "an imported image is always for this machine's platform"
+	case "builder prune verbose":
+		return "what builds keep is in 'sbx system df -v'"
+	case "builder prune min-free-space":
+		return "use --keep-storage"
 	case "push platform":
 		return noPlatform
 	case "history platform", "image inspect platform", "rmi platform", "save platform":
@@ -105,6 +115,39 @@ func refusedImageFlag(cmd, name string) string {
 		return "sbx pushes no signatures anyway"
 	case "save compress", "save uncompressed":
 		return "layers in archives are as Docker writes them; compress the archive as a whole"
+	}
+	return ""
+}
+
+// refusedBuildFlag is refusedFlag for build, podman's flags too.
+func refusedBuildFlag(name string) string {
+	switch name {
+	case "annotation":
+		return noAnnotations
+	case "attest":
+		return "sbx makes no attestations"
+	case "builder":
+		return "sbx has one builder, itself"
+	case "cache-from", "cache-to":
+		return "there is one cache, that of this user on this machine; leave it out: what was built here is found without"
+	case "policy":
+		return "sbx checks no sources of builds"
+	case "debug":
+		return "the supervisor's log is sbxd.log in the data directory"
+	case "arch", "os", "variant":
+		return "use --platform OS/ARCH[/VARIANT]"
+	case "cap-add", "cap-drop", "security-opt", "userns", "device":
+		return "a step has the usual capabilities; RUN --security=insecure has more, with --allow security.insecure"
+	case "volume":
+		return "use RUN --mount=type=bind and --build-context"
+	case "env", "unsetenv", "unsetlabel", "from", "squash-all", "layers", "cpp-flag":
+		return "the Dockerfile says it; --build-arg and --target choose"
+	case "jobs":
+		return "as many stages are built at once as there are processors"
+	case "dns", "dns-option", "dns-search":
+		return "a step has the host's name servers"
+	case "manifest":
+		return "sbx makes no lists of images"
 	}
 	return ""
 }
@@ -182,7 +225,7 @@ func refusedRunFlag(name string) string {
 func refusedOther(name string) string {
 	switch name {
 	case "annotation":
-		return "sbx keeps no annotations; use --label"
+		return noAnnotations
 	case "group-add":
 		return "sbx sets the groups from the image's /etc/group alone"
 	case "runtime":
@@ -213,8 +256,12 @@ func refusedGlobal(name string) string {
 // refusedCommand says why one of docker's commands is refused.
 func refusedCommand(name string) string {
 	switch name {
-	case "build", "buildx", "builder", "image build":
-		return "sbx builds no images yet; use 'sbx pull' or 'sbx import'"
+	case "buildx bake":
+		return "sbx builds one image at a time"
+	case "buildx create", "buildx inspect", "buildx ls", "buildx rm", "buildx stop", "buildx use":
+		return "sbx has one builder, itself"
+	case "buildx du", "builder du":
+		return "what builds keep is in 'sbx system df'"
 	case "manifest":
 		return "sbx makes no lists of images; 'sbx pull --platform' chooses from one"
 	case "compose", "context", "plugin", "trust", "swarm", "service", "stack",

@@ -35,7 +35,7 @@ func newReset() command {
 				return err
 			}
 			ok, err := agreed(s, force, "This will remove from "+printable(d.Data)+
-				":\n  - all sandboxes, running or not\n  - all networks\n  - all volumes\n  - all images\n")
+				":\n  - all sandboxes, running or not\n  - all networks\n  - all volumes\n  - all images\n  - all build cache\n")
 			if !ok {
 				return err
 			}

@@ -191,6 +191,11 @@ func TestComplete(t *testing.T) {
 		"pull --policy n":           "newer\nnever\n",
 		"login --pass":              "--password\n--password-stdin\n",
 		"import ":                   "",
+		"builder ":                  "build\nprune\n",
+		"buildx build --format o":   "oci\n",
+		"build --network ":          "default\nnone\nhost\n",
+		"build --progress t":        "tty\n",
+		"build ":                    "",
 		"nope ":                     "",
 	} {
 		args := append([]string{"__complete"}, strings.Split(words, " ")...)

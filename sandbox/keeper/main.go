@@ -13,6 +13,7 @@ import (
 
 	"sbx/api"
 	"sbx/internal/dirs"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 )
 
@@ -108,7 +109,7 @@ func sealedSelf() (int, error) {
 	defer exe.Close()
 	binary, err := sys.SealedCopy("sbx", exe)
 	if errors.Is(err, unix.EACCES) {
-		return -1, api.Wrap("seal the executable", "", err).WithHint("sysctl vm.memfd_noexec must not be 2")
+		return -1, api.Wrap("seal the executable", "", err).WithRemedy(remedy.Memfd())
 	}
 	if err != nil {
 		return -1, err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 )
 
 // pollInterval is how often a directory is looked at that cannot be watched.
@@ -46,7 +47,7 @@ func newWatch(ctx context.Context, dir string, until time.Time, done <-chan stru
 		w.f.Close()
 		e := api.Wrap("inotify_add_watch", dir, err)
 		if errors.Is(err, unix.ENOSPC) {
-			e = e.WithHint("raise fs.inotify.max_user_watches, or follow fewer logs")
+			e = e.WithHint("follow fewer logs, or %s", remedy.Inotify("max_user_watches", "524288").Text)
 		}
 		return nil, e
 	}

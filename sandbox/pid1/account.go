@@ -25,16 +25,22 @@ type Account struct {
 // their numbers, as podman does. Who is in there already stays what it is. An image
 // without these files has no names at all.
 func (b *box) addAccount(a *Account) error {
+	passwd, group := a.Lines()
+	if err := addLine(b.root, "/etc/passwd", a.UID, 7, passwd); err != nil {
+		return err
+	}
+	return addLine(b.root, "/etc/group", a.GID, 3, group)
+}
+
+// Lines are what is added to /etc/passwd and to /etc/group, each with its end.
+func (a *Account) Lines() (passwd, group string) {
 	uid, gid := strconv.Itoa(a.UID), strconv.Itoa(a.GID)
 	home := a.Home
 	if home == "" || strings.ContainsAny(home, ":\n") {
 		home = "/"
 	}
-	passwd := plainName(a.Name, uid) + ":*:" + uid + ":" + gid + "::" + home + ":/bin/sh\n"
-	if err := addLine(b.root, "/etc/passwd", a.UID, 7, passwd); err != nil {
-		return err
-	}
-	return addLine(b.root, "/etc/group", a.GID, 3, plainName(a.Group, gid)+":x:"+gid+":\n")
+	passwd = plainName(a.Name, uid) + ":*:" + uid + ":" + gid + "::" + home + ":/bin/sh\n"
+	return passwd, plainName(a.Group, gid) + ":x:" + gid + ":\n"
 }
 
 // plainName gives a name that fits into a line of /etc/passwd.

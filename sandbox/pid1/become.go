@@ -50,8 +50,10 @@ func (p *Program) become(s *sys.Script, id identity, have uint64, setgroups bool
 	// setresuid must not take the capabilities with it before capset has chosen.
 	s.Call("prctl PR_SET_KEEPCAPS", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
 	uid, gid := uintptr(id.uid), uintptr(id.gid)
-	s.Call("setresgid", unix.SYS_SETRESGID, gid, gid, gid)
-	s.Call("setresuid", unix.SYS_SETRESUID, uid, uid, uid)
+	// Where there is one id only, the filter would pretend these two.
+	own := sys.OwnCall
+	s.Call("setresgid", unix.SYS_SETRESGID, gid, gid, gid, uintptr(own))
+	s.Call("setresuid", unix.SYS_SETRESUID, uid, uid, uid, uintptr(own))
 	caps := p.Caps & have
 	if id.uid != 0 {
 		caps = 0
@@ -134,7 +136,7 @@ func explain(err error) error {
 	case strings.Contains(name, "oom_score_adj") && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
 		e.WithHint("an ordinary user can raise --oom-score-adj, and not lower it below what it is: see /proc/self/oom_score_adj")
 	case e.Errno == unix.EINVAL && len(name) > 3 && name[:3] == "set":
-		e.WithHint("you have no subordinate id for the user or group: see /etc/subuid and /etc/subgid")
+		e.WithHint("you have no subordinate id for the user or group: sbx doctor says how to get them")
 	case e.Errno == unix.EAGAIN && len(name) > 9 && name[:9] == "setresuid":
 		e.WithHint("the user has too many processes: see ulimit -u")
 	}

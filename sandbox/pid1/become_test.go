@@ -197,8 +197,8 @@ func TestRlimitCallsRefuseUnknown(t *testing.T) {
 func TestExplain(t *testing.T) {
 	for call, hint := range map[*os.SyscallError]string{
 		{Syscall: "prlimit64 nofile", Err: unix.EPERM}:     "ulimit -H",
-		{Syscall: "setresuid", Err: unix.EINVAL}:           "/etc/subuid",
-		{Syscall: "setgroups", Err: unix.EINVAL}:           "/etc/subgid",
+		{Syscall: "setresuid", Err: unix.EINVAL}:           "sbx doctor",
+		{Syscall: "setgroups", Err: unix.EINVAL}:           "sbx doctor",
 		{Syscall: "setresuid", Err: unix.EAGAIN}:           "ulimit -u",
 		{Syscall: "write oom_score_adj", Err: unix.EACCES}: "--oom-score-adj",
 		{Syscall: "seccomp", Err: unix.EPERM}:              "",

@@ -81,7 +81,7 @@ func (f *Further) Entry() (*sys.Entry, error) {
 		return nil, err
 	}
 	env := withHome(p.Env, id.home)
-	paths := searchPath(p.Args[0], env)
+	paths := SearchPath(p.Args[0], env)
 	if len(paths) == 0 {
 		return nil, notFound(p.Args[0])
 	}
@@ -95,7 +95,7 @@ func (f *Further) Explain(err error) error {
 		return explain(err)
 	}
 	name := f.Program.Args[0]
-	if errors.Is(err, unix.ENOENT) && searchPath(name, nil) == nil {
+	if errors.Is(err, unix.ENOENT) && SearchPath(name, nil) == nil {
 		return notFound(name)
 	}
 	return execError(name, exec.Err)

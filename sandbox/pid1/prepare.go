@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 )
 
@@ -49,7 +50,7 @@ func prepare() (*box, error) {
 	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback} {
 		if err := step(); errors.Is(err, unix.ENOSPC) {
 			// A detached mount counts as a mount namespace. user_namespaces(7).
-			return nil, api.Wrap("prepare the mounts", "", err).WithHint("a limit of namespaces is reached: see /proc/sys/user/max_*_namespaces")
+			return nil, api.Wrap("prepare the mounts", "", err).WithHint("a limit of namespaces is reached (/proc/sys/user/max_*_namespaces): %s", remedy.MaxUserNamespaces().Text)
 		} else if err != nil {
 			return nil, err
 		}
@@ -93,7 +94,7 @@ func (b *box) mountProc() error {
 		err = sys.SetAttr(mount, attr, true)
 	}
 	if errors.Is(err, unix.EPERM) {
-		return api.Wrap("mount proc", "", err).WithHint("a mount hides part of the host's /proc, as in a container: the kernel then refuses a new one")
+		return api.Wrap("mount proc", "", err).WithRemedy(remedy.Proc())
 	}
 	if err != nil {
 		return err

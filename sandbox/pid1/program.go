@@ -216,8 +216,8 @@ func changeDir(root int, dir string) error {
 	return nil
 }
 
-// searchPath are the places where a program may be, as execvp(3) tries them.
-func searchPath(name string, env []string) []string {
+// SearchPath are the places where a program may be, as execvp(3) tries them.
+func SearchPath(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}
 	}
@@ -243,7 +243,7 @@ func findProgram(name string, env []string) (string, error) {
 		return name, nil
 	}
 	var denied error
-	for _, path := range searchPath(name, env) {
+	for _, path := range SearchPath(name, env) {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			continue

@@ -26,7 +26,7 @@ func TestSearchPath(t *testing.T) {
 		{"/bin/sh", nil, []string{"/bin/sh"}},
 		{"a/b", []string{"PATH=/bin"}, []string{"a/b"}},
 	} {
-		if got := searchPath(c.name, c.env); !slices.Equal(got, c.want) {
+		if got := SearchPath(c.name, c.env); !slices.Equal(got, c.want) {
 			t.Errorf("%s with %q: %q, want %q", c.name, c.env, got, c.want)
 		}
 	}
