@@ -82,7 +82,7 @@ func (b *bench) bwrap() subject {
 
 // once runs the subject and says how long it took, from fork to exit status.
 func once(s subject) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
 	c.Env, c.Dir = s.env, s.dir

@@ -115,8 +115,8 @@ func (b *bench) measure(o options) error {
 		name    string
 		measure func() error
 	}{
-		{"init", b.inittrace}, {"cold", b.cold}, {"run", b.runs}, {"binds", b.binds}, {"exec", b.execs}, {"parallel", b.parallel}, {"many", b.many},
-		{"pull", b.pulls}, {"push", b.pushes}, {"cp", b.copies}, {"commit", b.commits},
+		{"init", b.inittrace}, {"cold", b.cold}, {"run", b.runs}, {"binds", b.binds}, {"keepid", b.keepIDs}, {"untar", b.untars}, {"exec", b.execs}, {"parallel", b.parallel}, {"many", b.many},
+		{"pull", b.pulls}, {"push", b.pushes}, {"cp", b.copies}, {"commit", b.commits}, {"build", b.builds},
 		{"bridge", b.bridged}, {"crowd", b.crowd}, {"throughput", b.throughput}, {"lookup", b.lookups}, {"request", b.requests},
 	} {
 		if !wanted(o.rows, row.name) {

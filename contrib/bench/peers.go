@@ -12,7 +12,8 @@ import (
 type peers struct {
 	run, exec []subject
 	end       []subject
-	podman    bool // it works
+	podman    bool     // it works
+	isolation []string // flags of its build
 }
 
 // findPeers sets up podman and crun when they are installed. One that does not
