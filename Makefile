@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_zfs,no_vpnkit,no_gvisortapvsock,no_lxcusernic
 GOBUILD := go build -trimpath -tags $(TAGS) -ldflags "-s -w -X sbx/api.Version=$(VERSION)"
 
-.PHONY: build run test check test-vm check-vm bench measure lint man install uninstall clean help
+.PHONY: build run test check test-build check-build test-vm check-vm bench measure lint man install uninstall dist-tree dist deb check-dist clean help
 
 build: ## bin/sbx and bin/sbxd, both static
 	@command -v go >/dev/null || { contrib/setup build; exit 1; }
@@ -32,6 +32,16 @@ check: build lint
 	@test "$$(id -u)" != 0 || { echo "sbx is for ordinary users and is tested as one: use make test"; exit 1; }
 	roots=$$(contrib/testroots) && eval "export $$roots" && \
 	  SBX_BIN=$(abspath $(BIN)) go test -tags $(TAGS) -count=1 -timeout 9m $(TESTFLAGS) ./...
+
+test-build: ## the slow tests of build: every Dockerfile case by buildah too, real Dockerfiles
+	contrib/setup test
+	contrib/as-user make --no-print-directory check-build
+
+# Runs as the unprivileged user.
+check-build: build
+	roots=$$(contrib/testroots) && eval "export $$roots" && debs=$$(contrib/testdebs) && eval "export $$debs" && \
+	  SBX_MUST="$${SBX_MUST:+$$SBX_MUST,}buildah,aptmirror,go" SBX_BIN=$(abspath $(BIN)) \
+	  go test -tags $(TAGS) -count=1 -timeout 20m -run '^TestBuild(Cases|Oracle|Real)' $(TESTFLAGS) ./tests
 
 test-vm: ## sbx installed in a virtual machine with systemd: every end-to-end test, logins, reboots
 	contrib/setup vm
@@ -84,6 +94,35 @@ install: man ## into PREFIX (default /usr/local); DESTDIR is honoured
 
 uninstall: ## what install has put there
 	cd $(DESTDIR)$(PREFIX) && rm -f $(INSTALLED)
+
+# What is given away does not depend on who builds it, where, or when. Only that: to sbx build,
+# and to tests of it, the variable means something too.
+dist-tree dist deb check-dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+ARCHES ?= amd64 arm64
+DIST    = $(abspath $(BIN))/dist
+
+# For each of ARCHES, in DIST/ARCH, what install puts below PREFIX, with documents and licences.
+dist-tree:
+	rm -rf $(DIST)
+	$(MAKE) --no-print-directory install DESTDIR=$(DIST)/common PREFIX=
+	contrib/dist/documents $(DIST)/common/share/doc/sbx
+	for arch in $(ARCHES); do \
+	  cp -R $(DIST)/common $(DIST)/$$arch && \
+	  export GOOS=linux GOARCH=$$arch GOAMD64=v1 GOARM64=v8.0 && \
+	  $(GOBUILD) -buildvcs=false -o $(DIST)/$$arch/bin/sbx ./cmd/sbx && \
+	  $(GOBUILD) -buildvcs=false -o $(DIST)/$$arch/libexec/sbx/sbxd ./cmd/sbxd && \
+	  contrib/dist/licences $(TAGS) >$(DIST)/$$arch/share/doc/sbx/THIRD-PARTY-LICENCES || exit; done
+
+dist: dist-tree ## bin/dist: a tarball for each of ARCHES (amd64 arm64), to unpack at a prefix; SHA256SUMS
+	for arch in $(ARCHES); do contrib/dist/pack $(DIST)/$$arch sbx-$(VERSION)-linux-$$arch $(DIST) || exit; done
+	cd $(DIST) && sha256sum *.tar.gz >SHA256SUMS && cat SHA256SUMS
+
+deb: dist-tree ## bin/dist: a Debian package for each of ARCHES
+	for arch in $(ARCHES); do contrib/deb/build $(DIST)/$$arch $$arch $(VERSION) $(DIST) || exit; done
+
+check-dist: ## dist and deb twice, in two places: the same bytes? Asks lintian, runs arm64 by qemu-user; takes minutes
+	contrib/setup dist
+	contrib/dist/check $(DIST) '$(ARCHES)'
 
 clean: ## what was built here
 	rm -rf $(BIN)
