@@ -14,18 +14,19 @@ import (
 const module = "sbx"
 
 // base may be imported by everything above it.
-var base = []string{"api", "internal/wire", "internal/sys", "internal/undo", "internal/dirs", "internal/names"}
+var base = []string{"api", "internal/wire", "internal/sys", "internal/undo", "internal/dirs", "internal/names", "internal/remedy"}
 
 // layers says which packages of ours a package may import. Imports point down
 // only: the facilities never know each other; only sandbox joins them.
 var layers = map[string][]string{
 	"internal/wire": {},
 
-	"api":            {"internal/wire"},
-	"internal/sys":   {},
-	"internal/undo":  {},
-	"internal/dirs":  {"api", "internal/sys"},
-	"internal/names": {"api"},
+	"api":             {"internal/wire"},
+	"internal/sys":    {},
+	"internal/undo":   {},
+	"internal/dirs":   {"api", "internal/sys", "internal/remedy"},
+	"internal/names":  {"api"},
+	"internal/remedy": {"api"},
 
 	"userns":          base,
 	"userns/owners":   base,
@@ -53,11 +54,15 @@ var layers = map[string][]string{
 	"sandbox/cp":      with(base, "image"),
 	"sandbox": with(base, "userns", "userns/owners", "slirp", "slirp/out", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
 		"sandbox/cp", "sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
-	"build": with(base, "image", "sandbox"),
+	"build/files":  with(base, "image", "sandbox/cp", "sandbox/pid1"),
+	"build/source": with(base, "image", "sandbox/cp", "build/files"),
+	"build":        with(base, "image", "image/transfer", "fuse-overlay", "view", "sandbox", "build/files", "build/source"),
+
+	"doctor": with(base, "userns", "slirp", "slirp/ports", "cgroup", "cgroup/delegate", "image", "fuse-overlay", "seccomp", "sandbox"),
 
 	"cmd/sbx": with(base, "userns/owners", "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
 	"cmd/sbxd": with(base, "userns", "userns/owners", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "cgroup/delegate", "image", "image/transfer", "volume", "fuse-overlay", "view",
-		"sandbox", "sandbox/keeper", "build"),
+		"sandbox", "sandbox/keeper", "build", "doctor"),
 
 	"seccomp/internal/mksyscalls": {}, // makes a table of seccomp; not linked
 

@@ -17,19 +17,26 @@ var probes = map[string]func() error{
 	"userns":  func() error { return output("unshare", "--user", "--map-root-user", "true") },
 	"subids":  func() error { return output("unshare", "--user", "--map-root-user", "--map-auto", "true") },
 	"overlay": probeOverlay,
-	"fuse":    func() error { return writable("/dev/fuse") },
+	"fuse":    func() error { return errors.Join(writable("/dev/fuse"), program("fuse-overlayfs")) },
+	"bindfs":  func() error { return errors.Join(writable("/dev/fuse"), program("bindfs"), program("fusermount3")) },
 	"pty":     func() error { return exists("/dev/ptmx") },
 	"rootfs":  func() error { return archive("SBX_TEST_ROOTFS") },
 	"busybox": func() error { return archive("SBX_TEST_BUSYBOX") },
+	"python":  func() error { return errors.Join(archive("SBX_TEST_PYTHON"), archive("SBX_TEST_WHEELS")) },
 	"pasta":   probePasta,
 	"tmux":    func() error { return program("tmux") },
 	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
 	"zstd":    func() error { return program("zstd") },
 	"xz":      func() error { return program("xz") },
+	"deb":     func() error { return errors.Join(program("dpkg-deb"), program("make"), exists("../Makefile")) },
 	// All three: a registry that only sbx talks to shows little.
 	"registry": func() error {
 		return errors.Join(program("docker-registry"), program("skopeo"), program("podman"))
 	},
+	"aptmirror": func() error { return archive("SBX_TEST_DEBS") },
+	"go":        func() error { return program("go") },
+	"buildah":   func() error { return program("buildah") },
+	"git":       func() error { return program("git") },
 	// A systemd of the user's that answers on the session's D-Bus.
 	"systemd": func() error {
 		return output("busctl", "--user", "--quiet", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
@@ -126,7 +133,7 @@ func program(name string) error {
 func archive(variable string) error {
 	path := os.Getenv(variable)
 	if path == "" {
-		return fmt.Errorf("%s is not set: contrib/testroots makes it", variable)
+		return fmt.Errorf("%s is not set: contrib/testroots or contrib/testdebs makes it", variable)
 	}
 	return exists(path)
 }

@@ -176,7 +176,7 @@ func TestPortsTakenAndForbidden(t *testing.T) {
 
 	refused("the host has no address 192.0.2.77", "-p", "192.0.2.77:"+at(3)+":80")
 	if start, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil && strings.TrimSpace(string(start)) == "1024" {
-		refused("sysctl net.ipv4.ip_unprivileged_port_start=81", "-p", "127.0.0.1:81:80")
+		refused("sysctl -w net.ipv4.ip_unprivileged_port_start=81", "-p", "127.0.0.1:81:80")
 	}
 	refused("published twice", "-p", at(3)+":80", "-p", at(3)+":81")
 	refused("invalid ranges", "-p", at(0)+"-"+at(2)+":80-81")

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -198,31 +197,15 @@ func TestTerminalAttachTwice(t *testing.T) {
 
 func TestTerminalInTmux(t *testing.T) {
 	t.Parallel()
-	Need(t, "tmux")
 	e := Sbx(t)
-	socket := e.Home + "/tmux"
-	tmux := func(args ...string) string {
-		c := exec.Command("tmux", append([]string{"-S", socket, "-f", "/dev/null"}, args...)...)
-		c.Env = e.Env()
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("tmux %q: %v: %s", args, err, out)
-		}
-		return string(out)
-	}
-	tmux("new-session", "-d", "-x", "90", "-y", "20", e.Instance.Sbx()+" run --rm -it host bash --norc; echo status=$?; cat")
-	t.Cleanup(func() { tmux("kill-server") })
-	shows := func(words string) {
-		t.Helper()
-		e.Eventually(words+" on the screen", func() bool { return strings.Contains(tmux("capture-pane", "-p"), words) })
-	}
-	shows("$")
-	tmux("send-keys", "stty size; echo $((6*7))", "Enter")
-	shows("20 90")
-	shows("42")
-	tmux("send-keys", "sh -c 'echo go''ing; exec sleep 1000'", "Enter")
-	shows("going\n")
-	tmux("send-keys", "C-c")
-	tmux("send-keys", "exit 5", "Enter")
-	shows("status=5")
+	p := e.pane(e.Instance.Sbx()+" run --rm -it host bash --norc", "90", "20")
+	p.shows("$")
+	p.tmux("send-keys", "stty size; echo $((6*7))", "Enter")
+	p.shows("20 90")
+	p.shows("42")
+	p.tmux("send-keys", "sh -c 'echo go''ing; exec sleep 1000'", "Enter")
+	p.shows("going\n")
+	p.tmux("send-keys", "C-c")
+	p.tmux("send-keys", "exit 5", "Enter")
+	p.shows("status=5")
 }

@@ -17,7 +17,7 @@ var settled = Patience / 3
 const slots = 2
 
 // roles are the processes that an instance without sandboxes may have.
-var roles = []string{"sbxd", "sbx-keeper", "sbx-monitor", "sbx-pid1", "sbx-owners", "pasta", "pasta.avx2", "slirp4netns", "exe"}
+var roles = []string{"sbxd", "sbx-keeper", "sbx-monitor", "sbx-pid1", "sbx-owners", "fuse-overlayfs", "pasta", "pasta.avx2", "slirp4netns", "exe"}
 
 // Leaks removes all sandboxes, stops the supervisor, and says what is left that
 // should not be. Afterwards nothing of the instance runs.

@@ -147,3 +147,9 @@ func (m Machine) Reboot() {
 	m.t.Helper()
 	m.vm("reboot").must(m.t)
 }
+
+// CutPower lets the machine forget, at once, all that is not on its disk, and boots it.
+func (m Machine) CutPower() {
+	m.t.Helper()
+	m.vm("reboot", "--cut").must(m.t)
+}
