@@ -370,7 +370,7 @@ func TestNetworkFilesAreOnDisk(t *testing.T) {
 			t.Errorf("%s is in the runtime directory", file)
 		}
 	}
-	look := "grep -c mine /etc/hosts /etc/resolv.conf /etc/hostname; stat -c '%a %u' /etc/hosts /etc/resolv.conf /etc/hostname"
+	look := "grep -cw mine /etc/hosts /etc/resolv.conf /etc/hostname; stat -c '%a %u' /etc/hosts /etc/resolv.conf /etc/hostname"
 	want := e.Run("run", "--rm", "busybox", "sh", "-c", look).Out
 	for _, spoil := range []string{"for f in hosts resolv.conf hostname; do echo mine >>/etc/$f; done",
 		"cd /etc; chmod 600 hosts; chown 1:1 resolv.conf; : >hostname", "yes mine | head -n 5000 >/etc/hosts"} {
