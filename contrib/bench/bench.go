@@ -59,8 +59,7 @@ func (b *bench) prepare(rootfs string) error {
 	if _, err := once(b.sbx("import", rootfs, image)); err != nil {
 		return err
 	}
-	b.findPeers(rootfs)
-	return nil
+	return b.findPeers(rootfs)
 }
 
 // n is the number of samples, cut down by --quick.

@@ -80,9 +80,14 @@ func run(o options) (missed bool, err error) {
 				err = e
 			}
 		}
-		i.Kill()
-		if e := i.Remove(); e != nil && err == nil {
-			err = e
+		for _, i := range []*instance.Instance{i, b.peers.Instance} {
+			if i == nil {
+				continue
+			}
+			i.Kill()
+			if e := i.Remove(); e != nil && err == nil {
+				err = e
+			}
 		}
 	}()
 	stop := make(chan os.Signal, 1)

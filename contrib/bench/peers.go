@@ -6,10 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"sbx/tests/instance"
 )
 
-// peers are the commands of other programs that do the same as a row of ours.
+// peers are the commands of other programs that do the same as a row of ours. Their
+// directories and processes are no part of the instance that is measured.
 type peers struct {
+	*instance.Instance
 	run, exec []subject
 	end       []subject
 	podman    bool     // it works
@@ -18,7 +22,11 @@ type peers struct {
 
 // findPeers sets up podman and crun when they are installed. One that does not
 // work here is left out, with a line that says so.
-func (b *bench) findPeers(rootfs string) {
+func (b *bench) findPeers(rootfs string) error {
+	var err error
+	if b.peers.Instance, err = instance.New(b.Bin); err != nil {
+		return err
+	}
 	for name, setUp := range map[string]func(string) error{"podman": b.podman, "crun": b.crun} {
 		if _, err := exec.LookPath(name); err != nil {
 			continue
@@ -27,14 +35,14 @@ func (b *bench) findPeers(rootfs string) {
 			fmt.Fprintf(os.Stderr, "bench: without %s: %v\n", name, err)
 		}
 	}
+	return nil
 }
 
-// podmanDo is a podman command on a store of its own, on the kernel's overlay like
-// sbx's, removed with the instance.
+// podmanDo is a podman command on a store of its own, on the kernel's overlay like sbx's.
 func (b *bench) podmanDo(args ...string) subject {
-	base := []string{"podman", "--root", filepath.Join(b.Root, "podman"), "--runroot", filepath.Join(b.Root, "podman-run"),
+	base := []string{"podman", "--root", filepath.Join(b.peers.Root, "podman"), "--runroot", filepath.Join(b.peers.Root, "podman-run"),
 		"--storage-driver", "overlay", "--events-backend", "none", "--cgroup-manager", "cgroupfs"}
-	return subject{name: "podman", args: append(base, args...), env: append(b.Env(), "XDG_RUNTIME_DIR="+b.Root), dir: b.Home}
+	return subject{name: "podman", args: append(base, args...), env: append(b.peers.Env(), "XDG_RUNTIME_DIR="+b.peers.Root), dir: b.peers.Home}
 }
 
 // podman imports the image that is run, and starts one sandbox.
@@ -63,11 +71,11 @@ func (b *bench) podman(rootfs string) error {
 
 // crun gets the bundle that its own spec command makes, for our root and true.
 func (b *bench) crun(string) error {
-	bundle := filepath.Join(b.Home, "bundle")
+	bundle := filepath.Join(b.peers.Home, "bundle")
 	if err := os.Mkdir(bundle, 0o755); err != nil {
 		return err
 	}
-	env := append(b.Env(), "XDG_RUNTIME_DIR="+b.Home)
+	env := append(b.peers.Env(), "XDG_RUNTIME_DIR="+b.peers.Home)
 	if _, err := once(subject{args: []string{"crun", "spec", "--rootless"}, env: env, dir: bundle}); err != nil {
 		return err
 	}
