@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"sbx/api"
 	"sbx/cgroup"
 	"sbx/cgroup/delegate"
+	"sbx/tests/promised"
 )
 
 // Most tests want a home. Its process moves to its leaf, so they run in a child of
@@ -71,19 +71,12 @@ func child() int {
 // forbids the first, SBX_MUST=cgroup-NAME the second.
 func need(t *testing.T, controllers ...string) {
 	t.Helper()
-	must := strings.Split(os.Getenv("SBX_MUST"), ",")
 	if !home.Exists() {
-		if slices.Contains(must, "cgroup") {
-			t.Fatal(home.Why)
-		}
-		t.Skip(home.Why)
+		promised.OrSkip(t, "cgroup", home.Why)
 	}
 	for _, c := range controllers {
 		if err := home.Lacks("test", c); err != nil {
-			if slices.Contains(must, "cgroup-"+c) {
-				t.Fatal(err)
-			}
-			t.Skip(err)
+			promised.OrSkip(t, "cgroup-"+c, err)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package image
 
 import (
 	"os"
-	"slices"
-	"strings"
 	"testing"
 
 	"sbx/tests/nested"
@@ -20,8 +18,4 @@ func TestMain(m *testing.M) {
 		os.Exit(helper(mode))
 	}
 	os.Exit(m.Run())
-}
-
-func must(feature string) bool {
-	return slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), feature)
 }

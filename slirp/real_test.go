@@ -14,13 +14,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/promised"
 )
 
 // The real programs configure a real namespace, and do so again when killed.
 func TestRealHelpers(t *testing.T) {
-	must := slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "tun")
-	if err := unix.Access(tunDevice, unix.R_OK|unix.W_OK); err != nil && !must {
-		t.Skipf("needs %s: %v", tunDevice, err)
+	if err := unix.Access(tunDevice, unix.R_OK|unix.W_OK); err != nil {
+		promised.OrSkip(t, "pasta", tunDevice, err)
 	}
 	if os.Getenv(ownNetwork) == "" {
 		t.Skip("needs a network namespace")
@@ -28,8 +29,8 @@ func TestRealHelpers(t *testing.T) {
 	hostRoute(t)
 	for _, name := range []string{Pasta, Slirp4netns} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(name); err != nil && !must {
-				t.Skip(err)
+			if _, err := exec.LookPath(name); err != nil {
+				promised.OrSkip(t, "pasta", err)
 			}
 			run := t.TempDir()
 			d := &Driver{run: run, log: t.Output(), name: name}

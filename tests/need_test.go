@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sbx/tests/promised"
 )
 
 // probes say why a feature is missing on this machine, or nil.
@@ -26,6 +27,9 @@ var probes = map[string]func() error{
 	"pasta":   probePasta,
 	"tmux":    func() error { return program("tmux") },
 	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
+	"zsh":     func() error { return program("zsh") },
+	"fish":    func() error { return program("fish") },
+	"bzip2":   func() error { return program("bzip2") },
 	"zstd":    func() error { return program("zstd") },
 	"xz":      func() error { return program("xz") },
 	"deb":     func() error { return errors.Join(program("dpkg-deb"), program("make"), exists("../Makefile")) },
@@ -55,12 +59,8 @@ func Need(t testing.TB, features ...string) {
 			t.Fatalf("Need(%q): no such feature", name)
 		}
 		err := probe()
-		switch {
-		case err == nil:
-		case slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), name):
-			t.Fatalf("SBX_MUST promises %s: %v", name, err)
-		default:
-			t.Skipf("needs %s: %v", name, err)
+		if err != nil {
+			promised.OrSkip(t, name, err)
 		}
 	}
 }

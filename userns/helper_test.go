@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sbx/tests/promised"
 )
 
 // The test binary plays the helpers too, when it is called by their names.
@@ -41,7 +43,7 @@ func TestHelpersMapOwnID(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := child.Start(); err != nil {
-		t.Skipf("needs user namespaces: %v", err)
+		promised.OrSkip(t, "userns", err)
 	}
 	defer child.Wait()
 	defer hold.Close()

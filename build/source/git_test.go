@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sbx/api"
+	"sbx/tests/promised"
 )
 
 func TestGitWords(t *testing.T) {
@@ -296,7 +297,7 @@ func TestGitStops(t *testing.T) {
 
 func TestGitIsThere(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip(err)
+		promised.OrSkip(t, "git", err)
 	}
 	t.Setenv("PATH", "/nowhere")
 	if _, err := FetchGit(t.Context(), "https://h/r.git", "", nil, Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "install git") {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sbx/cgroup"
+	"sbx/tests/promised"
 )
 
 // homeOf is a home of this machine, or the test is skipped.
@@ -17,10 +18,7 @@ func homeOf(t *testing.T, run string) (a answer, end func()) {
 	t.Helper()
 	a, end = play(t, "obtain", run)
 	if !a.Home.Exists() {
-		if must("cgroup") {
-			t.Fatal(a.Home.Why)
-		}
-		t.Skip(a.Home.Why)
+		promised.OrSkip(t, "cgroup", a.Home.Why)
 	}
 	return a, end
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
@@ -88,9 +87,4 @@ func play(t *testing.T, act, run string, env ...string) (a answer, end func()) {
 	}
 	t.Cleanup(end)
 	return a, end
-}
-
-// must says whether this machine was promised to have something.
-func must(feature string) bool {
-	return slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), feature)
 }

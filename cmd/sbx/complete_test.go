@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sbx/api"
+	"sbx/tests/promised"
 )
 
 // The scripts do what they are for, in every shell that is there.
@@ -52,7 +53,7 @@ _sbx`,
 	for shell, ask := range shells {
 		t.Run(shell, func(t *testing.T) {
 			if _, err := exec.LookPath(shell); err != nil {
-				t.Skip(err)
+				promised.OrSkip(t, shell, err)
 			}
 			script, _ := completionScript(shell)
 			if shell == "zsh" {

@@ -7,13 +7,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/promised"
 )
 
 // role says what the test binary does when a test starts it again.
@@ -77,10 +78,7 @@ func namespace(pid, kind string) string {
 // needUserns skips, or fails where SBX_MUST promises user namespaces.
 func needUserns(t *testing.T, err error) {
 	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "userns") {
-		t.Fatalf("needs user namespaces: %v", err)
-	}
-	t.Skipf("needs user namespaces: %v", err)
+	promised.OrSkip(t, "userns", err)
 }
 
 // waiting starts a process that does nothing, in new namespaces if flags name

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sbx/tests/promised"
 )
 
 // TestFullDisk runs inside a user namespace of its own, with a tiny tmpfs.
@@ -33,7 +35,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || strings.Contains(string(out), "--- SKIP") {
-		t.Skipf("needs a user namespace: %v\n%s", err, out)
+		promised.OrSkip(t, "userns", err, string(out))
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestFullDisk/no_inode") {
 		t.Fatalf("%v\n%s", err, out)

@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
+
+	"sbx/tests/promised"
 )
 
 // Subordinate runs the tests as root of a user namespace with the subordinate ids of
@@ -84,7 +85,7 @@ func status(cmd *exec.Cmd) int {
 // cannot skips all tests, or fails where a user namespace was promised.
 func cannot(err error) int {
 	fmt.Fprintf(os.Stderr, "%s: needs a user namespace: %v\n", filepath.Base(os.Args[0]), err)
-	if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "userns") {
+	if promised.Has("userns") {
 		return 1
 	}
 	fmt.Println("SKIP: all tests of this package")
