@@ -15,14 +15,7 @@ import (
 )
 
 // The tests need a user namespace with subordinate ids.
-const inside = "SBX_TEST_BUILDFILES_INSIDE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(inside) == "" {
-		os.Exit(nested.Subordinate(inside + "=1"))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { nested.Main(m, "SBX_TEST_BUILDFILES_INSIDE") }
 
 // dirOf opens a directory the way that a root comes.
 func dirOf(t testing.TB, path string) *os.File {

@@ -13,14 +13,7 @@ import (
 )
 
 // The tests need a user namespace with subordinate ids.
-const inside = "SBX_TEST_BUILDSOURCE_INSIDE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(inside) == "" {
-		os.Exit(nested.Subordinate(inside + "=1"))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { nested.Main(m, "SBX_TEST_BUILDSOURCE_INSIDE") }
 
 func write(t testing.TB, path, text string) {
 	t.Helper()

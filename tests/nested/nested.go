@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 
 	"sbx/tests/promised"
 )
@@ -50,6 +51,15 @@ func Subordinate(env string) int {
 	cmd := exec.Command(argv[0], append(append(argv[1:], self), os.Args[1:]...)...)
 	cmd.Env = environ
 	return status(cmd)
+}
+
+// Main is TestMain of a package whose tests need all that Subordinate gives; inside is
+// the variable by which the tests in there are told.
+func Main(m *testing.M, inside string) {
+	if os.Getenv(inside) == "" {
+		os.Exit(Subordinate(inside + "=1"))
+	}
+	os.Exit(m.Run())
 }
 
 // Single runs the tests in new namespaces (CLONE_NEW* flags, a user namespace among
