@@ -138,4 +138,13 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
+// medians are those of each subject, in milliseconds.
+func medians(all map[string][]time.Duration) map[string]float64 {
+	m := map[string]float64{}
+	for name, times := range all {
+		m[name] = ms(median(times))
+	}
+	return m
+}
+
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

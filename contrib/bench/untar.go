@@ -79,10 +79,7 @@ func (b *bench) untars() (err error) {
 			return errors.New("out of time")
 		}
 	}
-	m := map[string]float64{}
-	for name, times := range all {
-		m[name] = ms(median(times))
-	}
+	m := medians(all)
 	what := fmt.Sprintf("unpack %d files: ", dirs*each)
 	b.report.add(row{Name: what + "in a sandbox, to the kernel's overlay alone", Unit: "x", Must: 0.95, Least: true, Value: m["overlay"] / m["sbx"], Medians: m, Samples: n})
 	b.report.add(row{Name: what + "in a volume, to the host", Unit: "x", Must: 0.95, Least: true, Value: m["host"] / m["sbx, volume"], Samples: n})
