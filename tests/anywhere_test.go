@@ -10,12 +10,13 @@ import (
 // anywhere are environments in which everything works.
 var anywhere = map[string]broken{
 	"a long home":            {env: []string{"SBX_DATA=", "HOME=$DATA/" + strings.Repeat("long-directory-name/", 10)}},
-	"a read-only home":       {setup: "mount --bind $DATA/../home $DATA/../home; mount -o remount,ro,bind $DATA/../home"},
+	"a read-only home":       {setup: "mount --bind $HOME $HOME; mount -o remount,ro,bind $HOME"},
 	"no runtime directory":   {env: []string{"XDG_RUNTIME_DIR="}},
 	"somebody's runtime":     {env: []string{"XDG_RUNTIME_DIR=/"}},
 	"a name from a domain":   {env: []string{`USER=CORP\al.ice`, `LOGNAME=CORP\al.ice`}},
 	"no name at all":         {env: []string{"USER=", "LOGNAME="}},
 	"no newuidmap":           {setup: "mount --bind /dev/null $(readlink -f $(command -v newuidmap))"},
+	"a uid above 2^31":       {before: []string{"unshare", "--user", "--map-user=3000000000", "--map-group=3000000000"}},
 	"no subordinate ids":     {jailed: true},
 	"ids that are not there": {setup: "umount /etc/subuid /etc/subgid"},
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sbx/tests/promised"
 )
 
 // jail is a user and mount namespace around the whole of an sbx, for limits that
@@ -40,7 +42,7 @@ func (e *Env) jail(setup string) *jail {
 	if string(word[:n]) != "ready\n" {
 		cancel()
 		_ = c.Wait()
-		e.t.Skipf("no such namespace here: %s", errs.Bytes())
+		promised.OrSkip(e.t, "userns", "a jail:", errs.String())
 	}
 	e.t.Cleanup(func() {
 		cancel()
@@ -214,7 +216,7 @@ func TestFaultNoUserNamespaces(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
 	j := e.jail("echo 0 >/proc/sys/user/max_user_namespaces")
-	j.blames("max_user_namespaces", j.Run(nil, "run", "--rm", "host", "true"))
+	j.blames("max_user_namespaces", j.Run(nil, "run", "--rm", "busybox", "true"))
 }
 
 // A service manager or a container may have set no_new_privs, which stays for ever.
@@ -224,7 +226,7 @@ func TestFaultNoNewPrivileges(t *testing.T) {
 	e := Sbx(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, "setpriv", "--no-new-privs", e.Instance.Sbx(), "run", "--rm", "host", "echo", "fine")
+	c := exec.CommandContext(ctx, "setpriv", "--no-new-privs", e.Instance.Sbx(), "run", "--rm", "busybox", "echo", "fine")
 	c.Env, c.Dir = e.Env(), e.Home
 	out, err := c.CombinedOutput()
 	if ctx.Err() != nil || err == nil && string(out) != "fine\n" || err != nil && !strings.Contains(string(out), "no_new_privs") {
