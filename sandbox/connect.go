@@ -138,7 +138,7 @@ func (s *Supervisor) connect(b *box, l *link) (err error) {
 	if err := s.saveJoined(b); err != nil {
 		return err
 	}
-	s.noteJoined("connect", b.config.ID, &j)
+	s.noteJoined("connect", &b.config, &j)
 	undo.Release()
 	return nil
 }
@@ -312,7 +312,7 @@ func (s *Supervisor) disconnect(b *box) error {
 	b.net = joined{}
 	s.mu.Unlock()
 	if wantsWayOut(&b.config) {
-		s.noteJoined("disconnect", id, &j)
+		s.noteJoined("disconnect", &b.config, &j)
 		return s.endWayOut(id) // with all that is in it
 	}
 	n := &s.nets
@@ -323,7 +323,7 @@ func (s *Supervisor) disconnect(b *box) error {
 	if sw == nil || len(j.Endpoints)+len(j.Ports) == 0 {
 		return nil
 	}
-	s.noteJoined("disconnect", id, &j)
+	s.noteJoined("disconnect", &b.config, &j)
 	errs := []error{s.unpublish(table, j.Ports)}
 	for _, e := range j.Endpoints {
 		responder.Remove(e.Network, id)

@@ -107,9 +107,12 @@ func (s *Supervisor) noteNetwork(action, id, name, sandbox string) {
 }
 
 // noteJoined tells of the networks that a sandbox joins, or leaves.
-func (s *Supervisor) noteJoined(action, id string, j *joined) {
+func (s *Supervisor) noteJoined(action string, c *api.Config, j *joined) {
+	if c.Step != nil {
+		return // the build tells
+	}
 	for _, on := range j.networks() {
-		s.noteNetwork(action, on.NetworkID, on.Network, id)
+		s.noteNetwork(action, on.NetworkID, on.Network, c.ID)
 	}
 }
 
