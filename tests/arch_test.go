@@ -44,6 +44,8 @@ var layers = map[string][]string{
 	"units":           base,
 	"fuse-overlay":    base,
 	"seccomp":         base,
+	"binfmt":          base,
+	"landlock":        base,
 	"view":            base,
 	"sandbox/logfile": base,
 
@@ -52,17 +54,19 @@ var layers = map[string][]string{
 	"sandbox/monitor": with(base, "seccomp", "cgroup", "sandbox/logfile", "sandbox/pid1"),
 	"sandbox/keeper":  base,
 	"sandbox/cp":      with(base, "image"),
-	"sandbox": with(base, "userns", "userns/owners", "slirp", "slirp/out", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "view", "units",
+	"sandbox": with(base, "userns", "userns/owners", "slirp", "slirp/out", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "image", "image/transfer", "volume", "fuse-overlay", "seccomp", "binfmt", "view", "units",
 		"sandbox/cp", "sandbox/logfile", "sandbox/pid1", "sandbox/monitor"),
 	"build/files":  with(base, "image", "sandbox/cp", "sandbox/pid1"),
 	"build/source": with(base, "image", "sandbox/cp", "build/files"),
 	"build":        with(base, "image", "image/transfer", "fuse-overlay", "view", "sandbox", "build/files", "build/source"),
 
-	"doctor": with(base, "userns", "slirp", "slirp/ports", "cgroup", "cgroup/delegate", "image", "fuse-overlay", "seccomp", "sandbox"),
+	"confined": with(base, "landlock", "seccomp", "sandbox", "sandbox/pid1"),
+
+	"doctor": with(base, "landlock", "userns", "slirp", "slirp/ports", "cgroup", "cgroup/delegate", "image", "fuse-overlay", "seccomp", "binfmt", "sandbox"),
 
 	"cmd/sbx": with(base, "userns/owners", "sandbox/keeper", "sandbox/monitor", "sandbox/pid1", "sandbox/logfile"),
 	"cmd/sbxd": with(base, "userns", "userns/owners", "slirp", "slirp/ports", "network", "network/etc", "network/names", "cgroup", "cgroup/delegate", "image", "image/transfer", "volume", "fuse-overlay", "view",
-		"sandbox", "sandbox/keeper", "build", "doctor"),
+		"sandbox", "sandbox/keeper", "build", "doctor", "confined"),
 
 	"seccomp/internal/mksyscalls": {}, // makes a table of seccomp; not linked
 
