@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_zfs,no_vpnkit,no_gvisortapvsock,no_lxcusernic
 GOBUILD := go build -trimpath -tags $(TAGS) -ldflags "-s -w -X sbx/api.Version=$(VERSION)"
 
-.PHONY: build run test check test-build check-build test-vm check-vm bench measure lint man install uninstall dist-tree dist deb check-dist clean help
+.PHONY: build run test check check-root test-build check-build test-matrix check-matrix test-vm check-vm bench measure lint man install uninstall dist-tree dist deb check-dist clean help
 
 build: ## bin/sbx and bin/sbxd, both static
 	@command -v go >/dev/null || { contrib/setup build; exit 1; }
@@ -26,6 +26,13 @@ run: ## install what is missing, build, show a sandbox at work
 test: ## every test, as an unprivileged user
 	contrib/setup test
 	contrib/as-user make --no-print-directory check
+	@test "$$(id -u)" != 0 || $(MAKE) --no-print-directory check-root
+
+# Runs as root, after check, which makes the root file system: what root's own sbx does.
+check-root: build
+	user=$$(getent passwd "$${SBX_TEST_USER:-sbxtest}" | cut -d: -f6) && \
+	  SBX_TEST_BUSYBOX="$$user/.cache/sbx-test/busybox.tar" SBX_BIN=$(abspath $(BIN)) SBX_MUST=busybox,overlay \
+	  go test -tags $(TAGS) -count=1 -run '^TestAsRoot' $(TESTFLAGS) ./tests
 
 # Runs as the unprivileged user. TESTFLAGS goes to go test.
 check: build lint
@@ -42,6 +49,15 @@ check-build: build
 	roots=$$(contrib/testroots) && eval "export $$roots" && debs=$$(contrib/testdebs) && eval "export $$debs" && \
 	  SBX_MUST="$${SBX_MUST:+$$SBX_MUST,}buildah,aptmirror,go" SBX_BIN=$(abspath $(BIN)) \
 	  go test -tags $(TAGS) -count=1 -timeout 20m -run '^TestBuild(Cases|Oracle|Real)' $(TESTFLAGS) ./tests
+
+test-matrix: ## the short way through sbx on machines that differ in ids, session, runtime directory, way out, overlay; table
+	contrib/setup test
+	contrib/as-user make --no-print-directory check-matrix
+
+# Runs as the unprivileged user.
+check-matrix: build
+	roots=$$(contrib/testroots) && eval "export $$roots" && SBX_TEST_MATRIX=all SBX_BIN=$(abspath $(BIN)) \
+	  go test -tags $(TAGS) -count=1 -timeout 20m -v -run '^TestMatrix$$' $(TESTFLAGS) ./tests
 
 test-vm: ## sbx installed in a virtual machine with systemd: every end-to-end test, logins, reboots
 	contrib/setup vm

@@ -19,7 +19,7 @@ const (
 //
 // With it come, in this order: the context (ContextDir, ContextArchive), the Dockerfile
 // (DockerfileFile), what says what of the context is left out (IgnoreFile), the
-// directories of Contexts, the secrets, the destination of an output, and the file for
+// directories of Contexts, the secrets, the keys of SSH, the destination of an output, and the file for
 // what is known of the image (Metadata).
 type Build struct {
 	Context string `json:"context"`         // ContextDir, ...
@@ -44,6 +44,9 @@ type Build struct {
 	Squash    bool              `json:"squash,omitempty"`
 	Format    string            `json:"format,omitempty"`    // oci or docker; empty: oci
 	Timestamp *int64            `json:"timestamp,omitempty"` // SOURCE_DATE_EPOCH, seconds
+	CacheFrom []string          `json:"cacheFrom,omitempty"` // caches outside the store, as typed
+	CacheTo   []string          `json:"cacheTo,omitempty"`   // the same
+	Dir       string            `json:"dir,omitempty"`       // where the command line is, for the paths of CacheFrom and CacheTo
 	Check     bool              `json:"check,omitempty"`     // lint only
 
 	// Of RUN.
@@ -74,10 +77,12 @@ type BuildSecret struct {
 	ID string `json:"id"`
 }
 
-// BuildSSH is an agent's socket on the host, for RUN --mount=type=ssh.
+// BuildSSH is an agent's socket on the host, or private keys that come as files, for
+// RUN --mount=type=ssh.
 type BuildSSH struct {
-	ID     string `json:"id"` // "default"
-	Socket string `json:"socket"`
+	ID     string   `json:"id"` // "default"; also for repositories
+	Socket string   `json:"socket,omitempty"`
+	Keys   []string `json:"keys,omitempty"` // for messages: the files as the user named them
 }
 
 // Types of BuildOutput.

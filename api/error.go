@@ -17,6 +17,9 @@ type Error struct {
 	Errno syscall.Errno `json:"errno,omitempty"`
 	Hint  string        `json:"hint,omitempty"` // one sentence the user can act on
 	Code  int           `json:"code,omitempty"` // exit status for the CLI; 0 means 125
+	// Namespaceless says that this machine, or this place on it, has no user
+	// namespaces: what can do without them may.
+	Namespaceless bool `json:"namespaceless,omitempty"`
 }
 
 // Exit statuses as docker run has them; a program's own status and 128+n are

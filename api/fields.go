@@ -10,6 +10,7 @@ import "sbx/internal/wire"
 func (h *Hello) Fields(c *wire.Coder) {
 	wire.Int(c, &h.Protocol)
 	c.String(&h.Version)
+	c.String(&h.Data)
 }
 
 // Fields implements wire.Message.
@@ -158,6 +159,8 @@ func (m *Mount) Fields(c *wire.Coder) {
 	wire.Int(c, &m.Ino)
 	c.String(&m.Options)
 	c.String(&m.Subpath)
+	c.String(&m.ImageID)
+	c.String(&m.Layer)
 	m.Volume.Fields(c)
 }
 

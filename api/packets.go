@@ -2,7 +2,7 @@ package api
 
 // Protocol is raised when an old command line and a new supervisor, or the other
 // way round, would misunderstand each other.
-const Protocol = 1
+const Protocol = 2
 
 // Version is set by the linker.
 var Version = "0.1.0-dev"
@@ -71,6 +71,7 @@ const (
 type Hello struct {
 	Protocol int    `json:"protocol"`
 	Version  string `json:"version"`
+	Data     string `json:"data"` // where it keeps images and sandboxes
 }
 
 // Text is output for the user, already made safe for a terminal.

@@ -47,9 +47,9 @@ type Isolation struct {
 
 // Mount is something that the user wants to see at a place in the sandbox.
 type Mount struct {
-	Type string `json:"type"` // MountBind, MountVolume or MountTmpfs
-	// Source is the absolute host path of a bind, or the name of a volume; empty in
-	// a request for an anonymous one.
+	Type string `json:"type"` // MountBind, MountVolume, MountTmpfs or MountImage
+	// Source is the absolute host path of a bind, or the name of a volume or an image; empty
+	// in a request for an anonymous volume.
 	Source   string `json:"source,omitempty"`
 	Target   string `json:"target"` // absolute path in the sandbox
 	ReadOnly bool   `json:"read_only,omitempty"`
@@ -58,9 +58,13 @@ type Mount struct {
 	Dev uint64 `json:"dev,omitempty"`
 	Ino uint64 `json:"ino,omitempty"`
 	// Options are those of a tmpfs, "size=64m,mode=1777", or words such as OptNoExec.
-	Options string     `json:"options,omitempty"`
-	Subpath string     `json:"subpath,omitempty"` // what is seen instead of the whole source
-	Volume  VolumeWish `json:"volume,omitzero"`
+	Options string `json:"options,omitempty"`
+	Subpath string `json:"subpath,omitempty"`  // what is seen instead of the whole source
+	ImageID string `json:"image_id,omitempty"` // of an image, once it is found
+	// Layer is the directory, relative to the data directory, with "upper" and "work" of a
+	// mount with OptOverlay. The supervisor makes it at each start.
+	Layer  string     `json:"layer,omitempty"`
+	Volume VolumeWish `json:"volume,omitzero"`
 }
 
 // Lifecycle is how a sandbox ends and what remains of it.
@@ -117,6 +121,8 @@ type Config struct {
 	Layers  []string   `json:"layers,omitempty"`   // names of links in storage/overlay/l, top first
 	Driver  string     `json:"driver,omitempty"`   // what mounts its root: "fuse-overlayfs"; empty: the kernel
 	Step    *BuildStep `json:"step,omitempty"`     // it is one of a build, and shown nowhere
+	// Architecture is that of its programs, if it is not the host's: "arm64".
+	Architecture string `json:"architecture,omitempty"`
 	Spec
 }
 

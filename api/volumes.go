@@ -14,6 +14,7 @@ const (
 	MountBind   = "bind"
 	MountVolume = "volume"
 	MountTmpfs  = "tmpfs"
+	MountImage  = "image"
 )
 
 // Words in the options of a bind or a volume. Others mean what is the case anyway.
@@ -26,6 +27,7 @@ const (
 	OptFlat     = "nonrecursive" // without what is mounted below
 	OptWritable = "writable"     // read-only does not hold for what is mounted below
 	OptChown    = "U"            // all of it is given to the sandbox's user
+	OptOverlay  = "O"            // what is written is kept apart from the source, until the sandbox ends
 )
 
 // VolumeWish is what a mount says about its volume.

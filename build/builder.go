@@ -25,6 +25,7 @@ import (
 //	contexts/NAME    the same: those that came as an archive, or were fetched
 type Builder struct {
 	dir    string
+	run    string // the run directory
 	log    *slog.Logger
 	cache  cache
 	mounts mountLocks
@@ -41,7 +42,7 @@ func (b *Builder) Verbs() map[string]sandbox.Verb {
 
 // New makes a Builder, and removes what one of an earlier process has left behind.
 func New(d dirs.Dirs, log *slog.Logger) (*Builder, error) {
-	b := &Builder{dir: filepath.Join(d.Data, "build"), log: log, inUse: map[string]int{}}
+	b := &Builder{dir: filepath.Join(d.Data, "build"), run: d.Run, log: log, inUse: map[string]int{}}
 	b.cache.dir = filepath.Join(b.dir, "cache")
 	b.mounts.dir = filepath.Join(b.dir, "mounts")
 	return b, b.clean()
@@ -86,6 +87,15 @@ func (b *Builder) clean() error {
 				}
 			}
 		}()
+	}
+	agents, err := filepath.Glob(filepath.Join(b.run, agentDir+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range agents {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Stat(b.contexts()); err != nil {
 		return nil

@@ -16,7 +16,7 @@ func (j *job) rootOf(s *stage) (root *files.Root, done func(), err error) {
 	switch {
 	case s == nil:
 		return j.context.Root(), nothing, nil
-	case s.context != nil && s.image == nil && s.base == nil && s.foreign:
+	case s.foreignContext():
 		root, err := j.contextOf(s)
 		return root, nothing, err
 	}
@@ -167,7 +167,7 @@ func (j *job) fromContext(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	s.run.key = newKey("context", content, j.epoch())
+	s.run.key = newKey("context", content, j.terms())
 	d, to, done, err := j.writable(nil, false)
 	if err != nil {
 		return err

@@ -37,10 +37,10 @@ func (p *planner) copyInstruction(c *instructions.CopyCommand) error {
 	}
 	for _, src := range c.SourcePaths {
 		switch {
+		case source.IsGit(src, false): // some of them are HTTP too
+			return errors.New("source can't be a git ref for COPY")
 		case source.IsHTTP(src):
 			return errors.New("source can't be a URL for COPY")
-		case source.IsGit(src, false):
-			return errors.New("source can't be a git ref for COPY")
 		}
 	}
 	return p.copyStep(s, c.SourceContents, "COPY", c.String())

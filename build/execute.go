@@ -20,6 +20,8 @@ type running struct {
 	key     key
 	created time.Time // of the last step that has made something, or of the image
 	steps   map[*step]stepResult
+	traces  []trace
+	lost    bool // its key is none that could be found again
 	err     error
 }
 
@@ -36,15 +38,13 @@ func (j *job) execute() error {
 		s.run.done = make(chan struct{})
 	}
 	group, ctx := errgroup.WithContext(j.ctx)
+	j.foresee()
 	for _, s := range j.g.stages {
-		if !s.needed {
+		if !s.needed || s.leftOut {
 			continue
 		}
 		group.Go(func() error {
-			defer close(s.run.done)
-			if s.run.err = j.runStage(ctx, s); s.run.err != nil {
-				j.stop(s.run.err)
-			}
+			j.carryOutStage(ctx, s)
 			if s.run.err != nil && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -53,6 +53,7 @@ func (j *job) execute() error {
 	}
 	err := j.first(group.Wait())
 	if err == nil {
+		j.showAbsent()
 		j.beginExport()
 	}
 	// What has been done so far is of use to the next build, whatever has happened.
@@ -62,6 +63,17 @@ func (j *job) execute() error {
 		j.c.Log.Warn("keep what a build has done", "error", kept)
 	}
 	return j.enterable(err)
+}
+
+// carryOutStage carries out a stage, once.
+func (j *job) carryOutStage(ctx context.Context, s *stage) {
+	s.once.Do(func() {
+		defer close(s.run.done)
+		if s.run.err = j.runStage(ctx, s); s.run.err != nil {
+			j.stop(s.run.err)
+		}
+		s.present.Store(true)
+	})
 }
 
 // first is the error that has ended the stages. One that only waited for the stage that
@@ -78,8 +90,12 @@ func (j *job) first(err error) error {
 	return err
 }
 
-// await waits until a stage is complete.
+// await waits until a stage is complete. One that was left out is carried out: somebody
+// needs its files after all.
 func (j *job) await(ctx context.Context, s *stage) error {
+	if s.leftOut {
+		j.carryOutStage(ctx, s)
+	}
 	select {
 	case <-s.run.done:
 		if s.run.err != nil {
@@ -135,7 +151,7 @@ func (j *job) from(ctx context.Context, s *stage) error {
 			return err
 		}
 		b := &s.base.run
-		r.layers, r.key, r.created = slices.Clip(b.layers), b.key, b.created
+		r.layers, r.key, r.created, r.lost = slices.Clip(b.layers), b.key, b.created, b.lost
 		for step, result := range b.steps {
 			r.steps[step] = result
 		}
@@ -148,7 +164,7 @@ func (j *job) from(ctx context.Context, s *stage) error {
 			parent = id
 		}
 		r.layers = slices.Clip(r.layers)
-		r.key, r.created = newKey("image", parent, j.epoch()), s.image.Created
+		r.key, r.created = j.imageKey(parent), s.image.Created
 		if !s.foreign {
 			j.p.Step(s.fromID, s.fromTitle(s.total()))
 			j.p.Done(s.fromID, view.StepEnd{How: view.StepCached})
@@ -157,17 +173,27 @@ func (j *job) from(ctx context.Context, s *stage) error {
 	case s.context != nil && !s.foreign:
 		return j.fromContext(ctx, s)
 	}
-	r.key = newKey(scratch, s.platform.String(), j.epoch())
+	r.key = j.scratchKey(s)
 	return nil
 }
 
-// epoch is a part of all keys: what was made with SOURCE_DATE_EPOCH has other times than
-// what was made without.
-func (j *job) epoch() string {
-	if j.r.Timestamp == nil {
-		return ""
+// imageKey is the key of the files of an image with this highest layer.
+func (j *job) imageKey(top string) key { return newKey("image", top, j.terms()) }
+
+// scratchKey is the key of a stage that begins with nothing.
+func (j *job) scratchKey(s *stage) key { return newKey(scratch, s.platform.String(), j.terms()) }
+
+// terms are a part of all keys: what was made with SOURCE_DATE_EPOCH has other times than
+// what was made without, and where there is one id only all files are that one's.
+func (j *job) terms() string {
+	text := ""
+	if j.r.Timestamp != nil {
+		text = strconv.FormatInt(*j.r.Timestamp, 10)
 	}
-	return strconv.FormatInt(*j.r.Timestamp, 10)
+	if j.store.OneID() {
+		text += " one id"
+	}
+	return text
 }
 
 // total is how many steps a stage has, its FROM included.
@@ -181,14 +207,14 @@ func (s *stage) total() int {
 // runStep finds a step in the cache, or carries it out.
 func (j *job) runStep(ctx context.Context, s *stage, step *step) (err error) {
 	// What it copies from has to be there before its turn: another stage may need one.
-	if err := j.awaitSources(ctx, step); err != nil {
+	if err := j.awaitSources(ctx, step, false); err != nil {
 		return err
 	}
 	release, err := j.turn(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer func() { release() }()
 	j.p.Step(step.id, step.title)
 	hit := false
 	defer func() {
@@ -201,81 +227,92 @@ func (j *job) runStep(ctx context.Context, s *stage, step *step) (err error) {
 		}
 		j.p.Done(step.id, how)
 	}()
-	first := s.run.sourceKey(step)
-	if first != "" {
-		if hit = j.hit(s, step, first); hit {
-			return nil
+	first, k, hit, err := j.seek(ctx, s, step)
+	if err == nil && !hit && slices.ContainsFunc(step.sources(), (*stage).absent) {
+		release()
+		release = func() {}
+		if err := j.awaitSources(ctx, step, true); err != nil {
+			return err
 		}
+		if release, err = j.turn(ctx); err != nil {
+			release = func() {}
+			return err
+		}
+		first, k, hit, err = j.seek(ctx, s, step)
 	}
-	k, err := j.contentKey(ctx, s, step)
-	if err != nil {
+	if err != nil || hit {
 		return err
-	}
-	if hit = j.hit(s, step, k); hit {
-		if first != "" {
-			j.alias(s, first, k)
-		}
-		return nil
 	}
 	return j.carryOut(ctx, s, step, first, k)
 }
 
-// hit takes a step from the cache, if it is there under a key.
-func (j *job) hit(s *stage, step *step, k key) bool {
+// seek looks for a step in the caches, by its keys: one for which no file is read, and
+// one by content.
+func (j *job) seek(ctx context.Context, s *stage, step *step) (first, k key, hit bool, err error) {
+	if first = sourceKey(s.run.key, step); first != "" && j.hit(ctx, s, step, first, "") {
+		return first, "", true, nil
+	}
+	if step.copy != nil && step.copy.from != nil && step.copy.from.absent() {
+		return first, "", false, nil // its files are not there to be read
+	}
+	if k, err = j.contentKey(ctx, s.run.key, step); err != nil {
+		return first, k, false, err
+	}
+	return first, k, j.hit(ctx, s, step, k, first), nil
+}
+
+// hit takes a step from the cache, if it is there under a key. From now on it is there
+// under the other one, too.
+func (j *job) hit(ctx context.Context, s *stage, step *step, k, other key) bool {
 	if step.noCache {
 		return false
 	}
 	r := &s.run
-	// Between finding a layer and saying that it is in use nobody may remove it.
-	j.b.prune.RLock()
-	made, e := j.lookup(r, k)
-	if made != nil {
-		j.b.use(made.id)
-		j.mu.Lock()
-		j.uses = append(j.uses, made.id)
-		j.mu.Unlock()
-	}
-	j.b.prune.RUnlock()
+	made, e := j.lookup(r.layers, k)
 	if e == nil {
-		return false
+		return j.imported(ctx, s, step, k, other)
 	}
-	if made != nil {
-		r.layers = append(slices.Clip(r.layers), made)
-	}
-	r.key, r.created = e.Key, e.Created
-	r.steps[step] = stepResult{e.Created, made != nil}
+	j.took(r, step, trace{copy: other, key: e.Key, below: r.layers, made: made, created: e.Created}, k)
 	j.b.cache.used(k)
+	if other != "" {
+		j.alias(other, e)
+	}
 	return true
 }
 
-// lookup gives the entry of a key if it can be used here, and its layer.
-func (j *job) lookup(r *running, k key) (*layer, *entry) {
-	e := j.b.cache.find(k)
-	if e == nil {
-		return nil, nil
+// took notes that a step has been found under a key.
+func (j *job) took(r *running, step *step, t trace, found key) {
+	if found != t.key {
+		t.copy = found
 	}
-	if e.Layer == "" {
+	if t.made != nil {
+		r.layers = append(slices.Clip(r.layers), t.made)
+	}
+	r.traces = append(r.traces, t)
+	r.key, r.created = t.key, t.created
+	r.steps[step] = stepResult{t.created, t.made != nil}
+}
+
+// lookup gives the entry of a key if it can be used on top of layers, and its layer.
+func (j *job) lookup(below []*layer, k key) (*layer, *entry) {
+	e := j.b.cache.find(k)
+	if e == nil || e.Layer == "" {
 		return nil, e
 	}
-	top := ""
-	if len(r.layers) > 0 {
-		if top = r.layers[len(r.layers)-1].id; top == "" {
-			return nil, nil // it has just been made
-		}
-	}
-	l, ok, err := j.store.Layer(e.Layer)
-	if err != nil || !ok || l.Parent != top {
+	top, known := topOf(below)
+	if !known {
 		return nil, nil
 	}
-	return &layer{id: l.ID, parent: l.Parent, link: l.Link, created: e.Created}, e
+	l := j.inStore(e.Layer)
+	if l == nil || l.parent != top {
+		return nil, nil
+	}
+	l.created = e.Created
+	return l, e
 }
 
 // alias lets what is in the cache under one key be found under another, too.
-func (j *job) alias(s *stage, other, k key) {
-	e := j.b.cache.find(k)
-	if e == nil {
-		return
-	}
+func (j *job) alias(other key, e *entry) {
 	if err := j.b.cache.put(other, e); err != nil {
 		j.c.Log.Warn("write to the build cache", "error", err)
 	}
@@ -306,8 +343,11 @@ func (j *job) carryOut(ctx context.Context, s *stage, step *step, first, k key) 
 	}
 	if !repeatable {
 		// Nothing that follows is to be found by this.
-		r.key = newKey(string(k), "changed meanwhile", time.Now().String())
+		r.key, r.lost = newKey(string(k), "changed meanwhile", time.Now().String()), true
 		return nil
+	}
+	if !r.lost {
+		r.traces = append(r.traces, trace{copy: first, key: k, below: below, made: made, created: r.created})
 	}
 	f := freshEntry{keys: []key{k}, key: k, title: step.title, layers: below, made: made, created: r.created}
 	if first != "" {
@@ -340,7 +380,7 @@ func (j *job) keepFresh() error {
 		f := &fresh[i]
 		all := f.layers
 		if f.made != nil {
-			added = added || f.made.id == ""
+			added = added || f.made.id == "" || f.imported
 			all = append(slices.Clip(all), f.made)
 		}
 		top, err := j.keep(all)

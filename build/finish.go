@@ -117,6 +117,11 @@ func (j *job) image(s *stage) (image.Image, error) {
 	for k, v := range j.r.Labels {
 		p.Config.Labels[k] = v
 	}
+	if j.inline {
+		if p.Cache, err = j.inlineCache(); err != nil {
+			return image.Image{}, err
+		}
+	}
 	return j.store.Assemble(j.ctx, p)
 }
 

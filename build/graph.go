@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -55,7 +57,15 @@ type stage struct {
 
 	plan   *plan
 	fromID int // of its FROM in the progress
+	once   sync.Once
 	run    running
+
+	leftOut  bool // caches know all that its readers make of it, see foresee
+	foretold struct {
+		key    key
+		traces []trace
+	}
+	present atomic.Bool // it has been carried out
 }
 
 // command is an instruction of a stage.

@@ -17,6 +17,7 @@ import (
 	"sbx/build/files"
 	"sbx/build/source"
 	"sbx/image"
+	"sbx/image/transfer"
 	"sbx/sandbox"
 	"sbx/view"
 )
@@ -40,6 +41,9 @@ type job struct {
 	context *source.Context
 	named   map[string]*os.File // directories of --build-context
 	secrets map[string]*os.File
+	agents  map[string]*agent // of --ssh, by id
+	gitKeys string            // socket of the agent that git asks; empty: none
+	undo    []func() error    // what ends with the build, in order
 	output  *os.File
 	about   *os.File // for what is known of the image
 	file    *dockerfile
@@ -55,6 +59,12 @@ type job struct {
 	uses    []string // layers from the cache
 
 	exportID int // of the last step
+
+	cacheFrom, cacheTo []cachePlace
+	inline             bool // the image carries a cache
+	caches             []*transfer.BuildCache
+	fetches            map[string]*fetch // of layers of caches, by their ids in the store
+	lines              chan struct{}     // places for those that go on
 }
 
 // freshEntry is what the cache is to know when the build is over.
@@ -65,6 +75,8 @@ type freshEntry struct {
 	layers  []*layer // what is below the step
 	made    *layer   // by it; nil: nothing
 	created time.Time
+
+	imported bool // its layer is in the store, but perhaps not on the disk
 }
 
 // build answers api.Build.
@@ -78,6 +90,10 @@ func (b *Builder) build(c *sandbox.Conversation) (err error) {
 	}
 	from, err := j.takeFiles()
 	if err != nil {
+		return err
+	}
+	defer j.release()
+	if j.gitKeys, err = j.gitAgent(); err != nil {
 		return err
 	}
 	if err := j.checkRequest(); err != nil {
@@ -100,6 +116,7 @@ func (b *Builder) build(c *sandbox.Conversation) (err error) {
 		return j.failed(err)
 	}
 	j.p.Close()
+	j.letGo() // whoever sees the answer may remove the image, and prune
 	return c.End(code, text)
 }
 
@@ -127,6 +144,9 @@ func (j *job) takeFiles() (source.Files, error) {
 			want++
 		}
 	}
+	for _, s := range r.SSH {
+		want += len(s.Keys)
+	}
 	if want += len(r.Secrets); want != len(rest) {
 		return from, api.Errorf("build", r.Where, "%d files came with the request, %d are named", len(rest), want)
 	}
@@ -141,8 +161,35 @@ func (j *job) takeFiles() (source.Files, error) {
 	for _, s := range r.Secrets {
 		j.secrets[s.ID] = take(true)
 	}
+	j.agents = map[string]*agent{}
+	for _, s := range r.SSH {
+		keys := make([]*os.File, len(s.Keys))
+		for i := range keys {
+			keys[i] = take(true)
+		}
+		if s.ID == "" {
+			s.ID = defaultAgent // as with BuildKit
+		}
+		if j.agents[s.ID] != nil {
+			return from, api.Errorf("build", r.Where, "--ssh %s is given twice", view.Safe(s.ID))
+		}
+		a, err := newAgent(&s, keys)
+		if err != nil {
+			return from, err
+		}
+		j.agents[s.ID] = a
+	}
 	j.output, j.about = take(r.Output.Type != ""), take(r.Metadata)
 	return from, nil
+}
+
+// release ends what a build has had done beside it.
+func (j *job) release() {
+	for _, undo := range j.undo {
+		if err := undo(); err != nil {
+			j.c.Log.Warn("after a build", "error", err)
+		}
+	}
 }
 
 // checkRequest refuses what cannot be had before anything is fetched.
@@ -161,7 +208,7 @@ func (j *job) checkRequest() error {
 	default:
 		return api.Errorf("build", "", "--format %s: there are oci and docker", r.Format)
 	}
-	return nil
+	return j.readCaches()
 }
 
 // all does everything. What comes back is the answer.
@@ -197,10 +244,15 @@ func (j *job) all(from source.Files) (code int, text string, err error) {
 	if err := j.file.lint.Error(); err != nil {
 		return 0, "", api.Errorf("build", j.file.name, "%s", plain(err))
 	}
+	if err := j.openCaches(); err != nil {
+		return 0, "", err
+	}
 	if err := j.execute(); err != nil {
 		return 0, "", err
 	}
-	text, err = j.finish()
+	if text, err = j.finish(); err == nil {
+		err = j.sendCaches()
+	}
 	return 0, text, err
 }
 
@@ -251,7 +303,7 @@ func (j *job) open(from source.Files) error {
 }
 
 func (j *job) sourceOptions(progress func(done, total int64)) source.Options {
-	return source.Options{Dir: j.b.contexts(), Hashes: j.hashes, Progress: progress, Seen: j.b.seen()}
+	return source.Options{Dir: j.b.contexts(), Hashes: j.hashes, Progress: progress, Seen: j.b.seen(), Agent: j.gitKeys}
 }
 
 // transferring is BuildKit's words for what has been read.
@@ -319,18 +371,27 @@ func end(err error) view.StepEnd {
 	return view.StepEnd{How: view.StepFailed, Err: err}
 }
 
+// letGo gives up what nobody could remove while the build went on: layers and images.
+func (j *job) letGo() {
+	j.b.unuse(j.uses)
+	j.uses = nil
+	if j.g == nil {
+		return
+	}
+	for _, s := range j.g.stages {
+		if s.release != nil {
+			s.release()
+			s.release = nil
+		}
+	}
+}
+
 // close removes what was only for this build.
 func (j *job) close() {
 	j.stop(nil)
-	j.b.unuse(j.uses)
+	j.closeCaches()
+	j.letGo()
 	j.removeSteps()
-	if j.g != nil {
-		for _, s := range j.g.stages {
-			if s.release != nil {
-				s.release()
-			}
-		}
-	}
 	for _, t := range j.trees {
 		t.close(j.c.Log)
 	}

@@ -10,8 +10,8 @@ import (
 	"sbx/build/files"
 )
 
-// awaitSources waits for the stages that a step takes files from.
-func (j *job) awaitSources(ctx context.Context, s *step) error {
+// sources are the stages that a step takes files from.
+func (s *step) sources() []*stage {
 	var from []*stage
 	switch {
 	case s.copy != nil && s.copy.from != nil:
@@ -23,7 +23,16 @@ func (j *job) awaitSources(ctx context.Context, s *step) error {
 			}
 		}
 	}
-	for _, source := range from {
+	return from
+}
+
+// awaitSources waits for the stages that a step takes files from. With all it has those
+// carried out that were left out.
+func (j *job) awaitSources(ctx context.Context, s *step, all bool) error {
+	for _, source := range s.sources() {
+		if !all && source.absent() {
+			continue // its key will do, perhaps
+		}
 		if err := j.await(ctx, source); err != nil {
 			return err
 		}
@@ -33,12 +42,18 @@ func (j *job) awaitSources(ctx context.Context, s *step) error {
 
 // sourceKey is a key that needs no file to be read: of a copy from a stage that has not
 // changed. "" is none.
-func (r *running) sourceKey(s *step) key {
+func sourceKey(above key, s *step) key {
 	c := s.copy
 	if c == nil || c.from == nil || c.from.context != nil && c.from.image == nil {
 		return ""
 	}
-	return newKey("from", string(r.key), string(c.from.run.key), list(c.sources...), c.words())
+	return newKey("from", string(above), string(c.from.key()), list(c.sources...), c.words())
+}
+
+// foreignContext says that a stage is a context that is named only by a --from: its
+// files are not those of layers.
+func (s *stage) foreignContext() bool {
+	return s.context != nil && s.image == nil && s.base == nil && s.foreign
 }
 
 // words is what a copy does with what it copies.
@@ -52,25 +67,31 @@ func (c *copyStep) words() string {
 }
 
 // contentKey is the key of the files after a step, by the content of what goes into it.
-func (j *job) contentKey(ctx context.Context, s *stage, step *step) (key, error) {
-	above := string(s.run.key)
+func (j *job) contentKey(ctx context.Context, above key, step *step) (key, error) {
 	switch {
 	case step.run != nil:
-		return j.runKey(ctx, above, step)
+		return j.runKey(ctx, string(above), step)
 	case step.copy != nil:
-		copy, done, err := j.copyOf(step)
-		if err != nil {
-			return "", err
+		if step.copy.content == "" {
+			if err := j.readContent(ctx, step); err != nil {
+				return "", err
+			}
 		}
-		defer done()
-		content, err := copy.Digest(ctx)
-		if err != nil {
-			return "", err
-		}
-		step.copy.content = content
-		return newKey("copy", above, content, step.copy.words()), nil
+		return newKey("copy", string(above), step.copy.content, step.copy.words()), nil
 	}
-	return newKey("workdir", above, step.mkdir.path, step.mkdir.user), nil
+	return newKey("workdir", string(above), step.mkdir.path, step.mkdir.user), nil
+}
+
+// readContent reads what a step copies, for its key: once in a build, though the key may
+// be asked for again.
+func (j *job) readContent(ctx context.Context, step *step) error {
+	copy, done, err := j.copyOf(step)
+	if err != nil {
+		return err
+	}
+	defer done()
+	step.copy.content, err = copy.Digest(ctx)
+	return err
 }
 
 // runKey depends on all that a program can see.
@@ -101,14 +122,18 @@ func (j *job) runKey(ctx context.Context, above string, step *step) (key, error)
 
 // mountKey stands for the content of a bind.
 func (j *job) mountKey(ctx context.Context, m *mount) (string, error) {
+	if m.from != nil && !m.from.foreignContext() {
+		return string(m.from.key()), nil
+	}
+	if m.content != "" {
+		return m.content, nil
+	}
 	root, done, err := j.rootOf(m.from)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	if m.from != nil && root.Owners {
-		return string(m.from.run.key), nil
-	}
 	c := files.Copy{Items: []files.Item{{From: root, Path: m.source, Literal: true}}, Dest: "/", WorkDir: "/"}
-	return c.Digest(ctx)
+	m.content, err = c.Digest(ctx)
+	return m.content, err
 }

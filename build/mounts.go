@@ -288,10 +288,10 @@ func (w *mount) give(path string) error {
 	return nil
 }
 
-// agent gives a socket that leads to the user's agent.
+// agent gives a socket that leads to keys of the user's.
 func (m *mounting) agent(w *mount) error {
-	i := slices.IndexFunc(m.j.r.SSH, func(s api.BuildSSH) bool { return s.ID == w.id })
-	if i < 0 {
+	keys := m.j.agents[w.id]
+	if keys == nil {
 		if w.required {
 			return api.Errorf("build", "", "no SSH agent has the id %s", view.Safe(w.id)).WithHint("sbx build --ssh %s", view.Safe(w.id))
 		}
@@ -310,7 +310,7 @@ func (m *mounting) agent(w *mount) error {
 	m.agents++
 	m.count++
 	at := filepath.Join(dir, strconv.Itoa(m.count))
-	stop, err := forward(at, m.j.r.SSH[i].Socket)
+	stop, err := keys.listen(at)
 	if err != nil {
 		return err
 	}

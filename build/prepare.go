@@ -122,8 +122,12 @@ func (j *job) begin(ctx context.Context, s *stage) error {
 		}
 		s.ref = ref
 	}
-	if ref == scratch || ref == "" {
+	switch ref {
+	case scratch, "":
 		return nil
+	case api.HostImage:
+		return api.Errorf("build", "", "%s is no image: the name stands for this machine's own file system", ref).
+			WithHint("an image of that name is docker.io/library/%s; files of this machine come with --build-context NAME=DIR", ref)
 	}
 	return j.fetch(ctx, s, ref)
 }

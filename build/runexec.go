@@ -20,9 +20,8 @@ const hostname = "buildkitsandbox"
 // execRun is RUN: a sandbox of the ordinary kind.
 func (j *job) execRun(ctx context.Context, s *stage, step *step) (*layer, error) {
 	r := step.run
-	if !r.platform.runs() {
-		return nil, api.Errorf("build", "", "programs for %s cannot be run on %s", r.platform, hostPlatform()).
-			WithHint("have the administrator register qemu with binfmt_misc, and leave RUN to a stage of this platform")
+	if err := j.c.Runs(ctx, r.platform.os, r.platform.arch); err != nil {
+		return nil, err
 	}
 	d, err := j.newStepDir()
 	if err != nil {

@@ -41,6 +41,7 @@ type mount struct {
 	uid, gid int
 	owned    bool // mode, uid or gid was given
 	at       []parser.Range
+	content  string // digest of what is bound of a context, once it has been read
 }
 
 // scripts is where heredocs are that are executed, as BuildKit has it.

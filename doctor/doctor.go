@@ -28,10 +28,12 @@ const patience = time.Minute
 func Examine(ctx context.Context) []api.Finding {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if os.Geteuid() == 0 {
-		return []api.Finding{api.Lacking(api.Red, "user", ErrRoot, "sbx does not start", api.Remedy{})}
-	}
 	d, err := dirs.Find()
+	if err == nil {
+		if err := LeaveRoot(d); err != nil {
+			return []api.Finding{api.Lacking(api.Red, "user", err, "sbx does not start", api.Remedy{})}
+		}
+	}
 	if err != nil {
 		return []api.Finding{api.Lacking(api.Red, "data directory", err, "sbx does not start", api.Remedy{})}
 	}
@@ -42,9 +44,6 @@ func Examine(ctx context.Context) []api.Finding {
 	findings = append(findings, sandbox.CheckLinger(userns.ThisHost().Name), ports.Check())
 	return append(findings, kernel()...)
 }
-
-// ErrRoot is why root cannot use sbx.
-var ErrRoot = api.Errorf("start the supervisor", "", "root is not an ordinary user").WithHint("run sbx as an ordinary user")
 
 func red(findings []api.Finding) bool {
 	for _, f := range findings {
@@ -68,30 +67,54 @@ func inNamespaces(ctx context.Context, d dirs.Dirs, homeless bool) []api.Finding
 		}
 		defer unlock()
 	}
-	var out, errs bytes.Buffer
-	cmd, findings := userns.Enter(ctx, userns.ThisHost(), func(ctx context.Context) *exec.Cmd {
-		out.Reset()
-		errs.Reset()
-		cmd := probe(ctx, roleSpaces, dir)
-		cmd.Stdout, cmd.Stderr = &out, &errs
-		return cmd
-	})
-	if cmd == nil {
+	var inside []api.Finding
+	findings, entered, err := enter(ctx, roleSpaces, dir, &inside)
+	if !entered {
 		return findings
 	}
-	err := cmd.Wait()
-	var inside []api.Finding
-	if err == nil {
-		err = json.Unmarshal(out.Bytes(), &inside)
-	}
 	if err != nil {
-		e := api.Errorf("try namespaces", "", "%v: %s", err, strings.Join(strings.Fields(errs.String()), " "))
-		return append(findings, api.Lacking(api.Red, "namespaces", e, "sbx does not start", api.Remedy{}))
+		return append(findings, api.Lacking(api.Red, "namespaces", err, "sbx does not start", api.Remedy{}))
 	}
 	if len(inside) == 1 && inside[0].Name == findings[0].Name {
 		return append(inside, findings[1:]...) // they were made, and are of no use
 	}
 	return append(findings, inside...)
+}
+
+// enter has a process try what its role says in the directory dir, in namespaces like
+// the supervisor's, and decodes what it prints. Not entered, there are none, as the
+// findings say.
+func enter(ctx context.Context, role, dir string, result any) (findings []api.Finding, entered bool, err error) {
+	var out, errs bytes.Buffer
+	cmd, findings := userns.Enter(ctx, userns.ThisHost(), func(ctx context.Context) *exec.Cmd {
+		out.Reset()
+		errs.Reset()
+		cmd := probe(ctx, role, dir)
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		return cmd
+	})
+	if cmd == nil {
+		return findings, false, nil
+	}
+	if err = cmd.Wait(); err == nil {
+		err = json.Unmarshal(out.Bytes(), result)
+	}
+	if err != nil {
+		err = api.Errorf("try namespaces", "", "%v: %s", err, strings.Join(strings.Fields(errs.String()), " "))
+	}
+	return findings, true, err
+}
+
+// Namespaceless says why there are no user namespaces of use, found out by making some;
+// nil: there are.
+func Namespaceless(ctx context.Context) *api.Finding {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	findings := inNamespaces(ctx, dirs.Dirs{}, true)
+	if len(findings) == 0 || findings[0].Name != userns.NamespacesCheck || findings[0].Level != api.Red {
+		return nil
+	}
+	return &findings[0]
 }
 
 // groups asks for a cgroup in a process of its own, which then is in it. A supervisor

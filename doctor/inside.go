@@ -1,23 +1,19 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/binfmt"
 	"sbx/cgroup/delegate"
 	"sbx/fuse-overlay"
 	"sbx/image"
-	"sbx/internal/remedy"
 	"sbx/internal/sys"
 	"sbx/seccomp"
 	"sbx/slirp"
@@ -33,11 +29,18 @@ const (
 	roleInside = "inside" // tries what a supervisor does, in the directory that is named
 	roleNested = "nested" // the namespaces of a sandbox, in those of the supervisor
 	roleCgroup = "cgroup"
+
+	roleStoreSpaces = "store-spaces" // waits for its id maps, and becomes:
+	roleStore       = "store"        // tries whether images can be kept in a directory
 )
 
 // Play is a process of Examine's. Its result is JSON on standard output.
 func Play(args []string) error {
 	switch {
+	case len(args) == 2 && args[0] == roleStoreSpaces:
+		return userns.Await([]string{"sbxd", Role, roleStore, args[1]})
+	case len(args) == 2 && args[0] == roleStore:
+		return tryStore(args[1])
 	case len(args) == 2 && args[0] == roleSpaces:
 		return userns.Await([]string{"sbxd", Role, roleInside, args[1]})
 	case len(args) == 2 && args[0] == roleInside:
@@ -56,13 +59,13 @@ func inside(dir string) []api.Finding {
 	if err := settle(); err != nil {
 		return []api.Finding{userns.Restricted(err)}
 	}
-	findings := []api.Finding{nestedFinding()}
+	findings := append([]api.Finding{nestedFinding()}, settings()...)
 	if dir != "" {
 		findings = append(findings, fuseoverlay.Check(dir)...)
 		findings = append(findings, image.Check(dir))
 		findings = append(findings, wayOut(dir)...)
 	}
-	return append(findings, seccomp.Check())
+	return append(findings, seccomp.Check(), binfmt.Check(context.Background()))
 }
 
 // settle takes the mounts as the supervisor does, and makes one. AppArmor, as Ubuntu
@@ -102,38 +105,4 @@ func wayOut(dir string) []api.Finding {
 		findings = append(findings, api.Lacking(api.Yellow, "network namespace", os.NewSyscallError("umount", err), "", api.Remedy{}))
 	}
 	return findings
-}
-
-// nestedFinding tries the namespaces of a sandbox.
-func nestedFinding() api.Finding {
-	const name = "sandbox namespaces"
-	cmd := probe(context.Background(), roleNested)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
-		Pdeathsig: unix.SIGKILL,
-	}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return api.Finding{Name: name, Level: api.Green, What: "can be made, with a /proc of their own"}
-	case errors.As(err, &exit):
-		why := api.Errorf("mount proc", "", "%s", strings.Join(strings.Fields(errs.String()), " "))
-		return api.Lacking(api.Red, name, why, "no sandbox can be started but with --pid host", remedy.Proc())
-	}
-	f := userns.Restricted(err)
-	f.Name = name
-	return f
-}
-
-// nested mounts what a sandbox does.
-func nested() error {
-	fd, err := sys.NewMount("proc", sys.NOSUID|sys.NODEV|sys.NOEXEC)
-	if err != nil {
-		return err
-	}
-	return unix.Close(fd)
 }

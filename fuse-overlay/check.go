@@ -43,6 +43,9 @@ func mountOnce(path, dir string) error {
 	if err := os.MkdirAll(lower, 0o700); err != nil {
 		return err
 	}
+	if err := colon(dir); err != nil {
+		return err
+	}
 	mount, server, err := Mount(path, &Layers{Dir: dir, Lower: []string{lower}})
 	if err != nil {
 		return err

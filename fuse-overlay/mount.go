@@ -73,6 +73,11 @@ func openDevice() (*os.File, error) {
 // namespace: whoever the mount is given to sees the ids that the caller has. The
 // caller has CAP_SYS_ADMIN there. Linux 5.2.
 func Mount(path string, l *Layers) (mount int, _ *Server, err error) {
+	if l.Upper != "" {
+		if err := colon(filepath.Join(l.Dir, l.Upper)); err != nil {
+			return -1, nil, err
+		}
+	}
 	device, err := openDevice()
 	if err != nil {
 		return -1, nil, err
@@ -99,6 +104,19 @@ func Mount(path string, l *Layers) (mount int, _ *Server, err error) {
 	}
 	unix.Close(mount)
 	return -1, nil, err
+}
+
+// colon says that the program cannot use an upper directory: it makes the path whole,
+// and takes it apart at colons then.
+func colon(upper string) error {
+	real, err := filepath.EvalSymlinks(upper)
+	if err != nil {
+		return api.Wrap("mount", Program, err)
+	}
+	if strings.Contains(real, ":") {
+		return api.Errorf("mount", Program, "it takes the colon in %s for a separator", real).WithHint("set SBX_DATA to a path without one")
+	}
+	return nil
 }
 
 // start executes the program, which takes the number of a descriptor for a mount

@@ -19,6 +19,8 @@ type Parts struct {
 
 	Architecture, Variant, OS, OSVersion string
 
+	Cache json.RawMessage // of the build: what a later one finds the layers by; nil: nothing
+
 	Names  []string // as typed; another image loses what it has of them
 	Docker bool     // manifest of Docker's kind, and not of OCI's
 }
@@ -62,7 +64,7 @@ func (s *Store) Assemble(ctx context.Context, p Parts) (Image, error) {
 	}
 	doc := document{
 		Created: p.Created.UTC(), Author: p.Author, Architecture: p.Architecture, Variant: p.Variant, OS: p.OS, OSVersion: p.OSVersion,
-		Config: p.Config, RootFS: rootFS{Type: "layers", DiffIDs: diffIDs}, History: history(p.History, len(n.DiffIDs)),
+		Config: p.Config, RootFS: rootFS{Type: "layers", DiffIDs: diffIDs}, History: history(p.History, len(n.DiffIDs)), Cache: p.Cache,
 	}
 	var err error
 	if n.Config, err = json.Marshal(doc); err != nil {

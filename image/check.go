@@ -21,9 +21,6 @@ func Check(dir string) api.Finding {
 	const name = "image store"
 	// A little more than a distribution takes.
 	const little = 1 << 30
-	if err := separators(dir); err != nil {
-		return api.Lacking(api.Red, name, err, lostStore, api.Remedy{})
-	}
 	local := api.Remedy{Text: "set SBX_DATA to a directory on a local disk"}
 	foreign, err := unpackable(dir)
 	switch {
@@ -49,6 +46,16 @@ func Check(dir string) api.Finding {
 		f.Text = "sbx system prune -a, or set SBX_DATA to a directory elsewhere"
 	}
 	return f
+}
+
+// Unfit says why the file system of dir cannot hold images of more than one owner;
+// nil: it can. The caller is uid 0 of its user namespace.
+func Unfit(dir string) error {
+	foreign, err := unpackable(dir)
+	if err != nil {
+		return err
+	}
+	return foreign
 }
 
 // unpackable makes what layers have: attributes, links, locks; and files of other

@@ -88,6 +88,9 @@ type document struct {
 	Config        Config    `json:"config"`
 	RootFS        rootFS    `json:"rootfs"`
 	History       []History `json:"history,omitempty"`
+
+	// Cache is what builds may take of the image's layers, see image/transfer.
+	Cache json.RawMessage `json:"sbx.buildcache.v1,omitempty"`
 }
 
 type rootFS struct {

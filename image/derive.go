@@ -66,6 +66,7 @@ func (s *Store) derive(layer *Staged, o *DeriveOptions) (New, error) {
 	}
 	doc.Created, doc.Author, doc.Comment, doc.DockerVersion = step.Created, o.Author, o.Message, ""
 	doc.Config = o.Config
+	doc.Cache = nil
 	doc.RootFS = rootFS{Type: "layers", DiffIDs: n.DiffIDs}
 	doc.History = append(history(doc.History, len(record.DiffIDs)), step)
 	if n.Config, err = json.Marshal(doc); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +24,7 @@ const pending = "localhost/sbx-pending/"
 // Store is an open image store. Its methods may be called from several goroutines.
 type Store struct {
 	graphRoot  string
+	held       *os.File // of graphRoot, if the library has it by that; see place
 	store      storage.Store
 	uids, gids idMap
 	umask      uint32 // of this process
@@ -68,15 +68,24 @@ func OpenWith(graphRoot, runRoot, program string) (_ *Store, err error) {
 			return nil, api.Wrap(op, dir, err).WithHint("set SBX_DATA and SBX_RUN to directories of your own")
 		}
 	}
+	at, err := s.place()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.release())
+		}
+	}()
 	// The library's warnings are about its own configuration files and caches.
 	logrus.SetLevel(logrus.ErrorLevel)
 	// Asked first, because the library would go on with a fuse-overlayfs that it finds.
 	if program == "" {
-		if err := native(graphRoot, filepath.Join(runRoot, "overlay")); err != nil {
+		if err := native(graphRoot, at, filepath.Join(runRoot, "overlay")); err != nil {
 			return nil, err
 		}
 	}
-	if s.store, err = getStore(s.options(runRoot, program)); err != nil {
+	if s.store, err = getStore(s.options(at, runRoot, program)); err != nil {
 		return nil, api.Wrap(op, graphRoot, err).WithHint("if it is damaged: sbx system reset removes all images and sandboxes")
 	}
 	if err := s.sweep(); err != nil {
@@ -86,7 +95,8 @@ func OpenWith(graphRoot, runRoot, program string) (_ *Store, err error) {
 }
 
 // native says why the library would find that the kernel has no overlay for it, if so.
-func native(graphRoot, runHome string) error {
+// It has the store by the name at.
+func native(graphRoot, at, runHome string) error {
 	const op = "open image store"
 	if err := refuseNamed(graphRoot); err != nil {
 		return err
@@ -97,19 +107,19 @@ func native(graphRoot, runHome string) error {
 	if err := os.Remove(filepath.Join(home, ".has-mount-program")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return api.Wrap(op, graphRoot, err)
 	}
-	ok, err := overlay.SupportsNativeOverlay(home, runHome)
+	ok, err := overlay.SupportsNativeOverlay(filepath.Join(at, "overlay"), runHome)
 	if err != nil {
 		return api.Wrap(op, graphRoot, err)
 	}
 	if !ok {
-		return noOverlay(graphRoot, runHome)
+		return noOverlay(graphRoot, at, runHome)
 	}
 	return nil
 }
 
-func (s *Store) options(runRoot, program string) storage.StoreOptions {
+func (s *Store) options(at, runRoot, program string) storage.StoreOptions {
 	o := storage.StoreOptions{
-		GraphRoot:       s.graphRoot,
+		GraphRoot:       at,
 		RunRoot:         runRoot,
 		GraphDriverName: "overlay",
 		GraphDriverOptions: []string{
@@ -130,7 +140,9 @@ func (s *Store) options(runRoot, program string) storage.StoreOptions {
 	return o
 }
 
-// squash says that there is one id only, so ownership cannot be kept.
+// OneID says that there is one id only, so that ownership cannot be kept.
+func (s *Store) OneID() bool { return s.squash() }
+
 func (s *Store) squash() bool { return s.uids.size() == 1 || s.gids.size() == 1 }
 
 // getStore keeps storage.GetStore from reading storage.conf: it parses the files
@@ -153,7 +165,7 @@ func getStore(o storage.StoreOptions) (storage.Store, error) {
 // Close ends the use of the store. Sandboxes that run from its layers go on.
 func (s *Store) Close() error {
 	_, err := s.store.Shutdown(false)
-	if err != nil {
+	if err = errors.Join(err, s.release()); err != nil {
 		return fmt.Errorf("close image store %s: %w", s.graphRoot, err)
 	}
 	return nil
@@ -187,17 +199,14 @@ func private(dir string) error {
 }
 
 // noOverlay finds out why overlay cannot be used.
-func noOverlay(graphRoot, runHome string) error {
+func noOverlay(graphRoot, at, runHome string) error {
 	// The library has noted the failure there. Forget it: the cause may be gone
 	// at the next start.
 	if err := os.RemoveAll(runHome); err != nil {
 		return api.Wrap("open image store", runHome, err)
 	}
-	if err := separators(graphRoot); err != nil {
-		return err
-	}
 	e := &api.Error{Op: "mount overlay", Path: graphRoot}
-	err := tryOverlay(graphRoot)
+	err := tryOverlay(at)
 	switch {
 	case err == nil:
 		e.Msg = "the storage library finds no use for it"
@@ -212,15 +221,6 @@ func noOverlay(graphRoot, runHome string) error {
 		e = api.Wrap(e.Op, e.Path, err).WithRemedy(remedy.LocalDisk())
 	}
 	return e
-}
-
-// separators says whether the library can tell overlay the path of the store.
-func separators(graphRoot string) error {
-	if !strings.ContainsAny(graphRoot, ":,\\") {
-		return nil
-	}
-	return api.Errorf("mount overlay", graphRoot, "overlay takes : , and \\ in a path for separators").
-		WithHint("set SBX_DATA to a path without them")
 }
 
 // tryOverlay mounts one the way a sandbox does, userxattr included.

@@ -66,6 +66,9 @@ func (s *Switch) Attach(netns *os.File, e Endpoint) (_ Endpoint, err error) {
 	if err := s.up(b); err != nil {
 		return Endpoint{}, err
 	}
+	if err := s.setUpWayOut(); err != nil {
+		return Endpoint{}, api.Wrap("connect to network", b.Name, err)
+	}
 	var steps undo.Stack
 	defer steps.Unwind(&err)
 	if err := s.assign(b, &e); err != nil {

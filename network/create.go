@@ -50,7 +50,7 @@ func (s *Switch) Create(spec Network) (Network, error) {
 
 // createDefault records the default network. It has IPv6 if the kernel has.
 func (s *Switch) createDefault() (*bridge, error) {
-	return s.create(Network{Name: Default, Bridge: "sbx0", IPv6: s.ipv6}, defaultBits)
+	return s.create(Network{Name: Default, Bridge: "sbx0", IPv6: s.routes6()}, defaultBits)
 }
 
 // create records a network. Bits is the prefix length of a subnet that is chosen.
@@ -144,8 +144,8 @@ func (s *Switch) subnets(n *Network, bits int) error {
 		}
 	}
 	n.IPv6 = n.IPv6 || n.subnet(true) != nil
-	if n.IPv6 && !s.ipv6 {
-		return api.Wrap("create network", n.Name, unix.EAFNOSUPPORT).WithHint("the kernel has no IPv6")
+	if n.IPv6 && !s.routes6() {
+		return api.Wrap("create network", n.Name, unix.EAFNOSUPPORT).WithHint("the kernel has none, or /proc/sys/net cannot be written to, as in a container")
 	}
 	if n.subnet(false) == nil {
 		p, err := freeSubnet(bits, busy)

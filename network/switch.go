@@ -34,7 +34,8 @@ type Options struct {
 // from several goroutines.
 type Switch struct {
 	o      Options
-	ipv6   bool
+	ipv6   bool // the kernel has it
+	fixed  bool // /proc/sys/net cannot be written to
 	thread *thread
 
 	mu     sync.Mutex
@@ -102,8 +103,7 @@ func (s *Switch) openInside() (err error) {
 	if s.tables, err = newTables(); err != nil {
 		return err
 	}
-	// The way out first: with forwarding the kernel forgets the router otherwise.
-	return write(append([]setting{hearRouters(s.o.Device, true), strict(s.o.Device)}, settings...)...)
+	return s.setUp()
 }
 
 func withHint(e *api.Error, hint string) *api.Error {
@@ -234,7 +234,7 @@ func (s *Switch) raiseBridge(b *bridge) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.thread.at(nil, func() error { return write(hearRouters(b.Bridge, false)) }); err != nil {
+	if err := s.setUpBridge(b.Bridge); err != nil {
 		return err
 	}
 	todo := []request{raise(b.Bridge, index, b.MTU, s.ipv6)}

@@ -2,12 +2,11 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"sbx/api"
 )
 
 // setting is a file below procNet and what belongs there.
@@ -48,6 +47,10 @@ func hearRouters(name string, hear bool) setting {
 // strict is the default for an interface that was there before.
 func strict(name string) setting { return setting{"ipv4/conf/" + name + "/rp_filter", "1"} }
 
+// errFixed is that a setting has another value than it should, and cannot be written: in
+// some containers /proc/sys is read-only.
+var errFixed = errors.New("/proc/sys/net cannot be written to")
+
 // write needs to be called in the switch: whose settings these files are depends on
 // who looks.
 func write(settings ...setting) error {
@@ -60,9 +63,8 @@ func write(settings ...setting) error {
 		if err == nil {
 			continue
 		}
-		// In some containers /proc/sys cannot be written to.
 		if now, readErr := os.ReadFile(file); readErr != nil || strings.TrimSpace(string(now)) != s.value {
-			return api.Wrap("set up the switch", "", err).WithHint("bridges need a writable /proc/sys/net; --network none and host work without")
+			return fmt.Errorf("%w: %w", errFixed, err)
 		}
 	}
 	return nil

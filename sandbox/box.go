@@ -13,6 +13,7 @@ import (
 	"sbx/api"
 	"sbx/internal/sys"
 	"sbx/sandbox/monitor"
+	"sbx/sandbox/pid1"
 )
 
 // box is one sandbox. Supervisor.mu guards it.
@@ -57,6 +58,7 @@ func newBox(c api.Config, dir string) *box {
 // link is the conversation with a monitor.
 type link struct {
 	id      string
+	kind    kind // of the next slot that its monitor prepares
 	conn    *api.Conn
 	pid     int
 	child   bool          // ours to wait for
@@ -70,6 +72,8 @@ type link struct {
 	said    bool  // it has told how the program ended
 	fault   error // why there is no program
 	over    bool  // the monitor has gone
+	// lacks is what the container around sbx forbids.
+	lacks pid1.Lacks
 	// groupless is why the sandbox has no cgroup, though there is a home for it.
 	groupless error
 	buried    chan struct{} // closed when nothing of the monitor is left
@@ -175,6 +179,9 @@ func (s *Supervisor) monitorSays(l *link, p *api.Packet) {
 	b := l.box
 	switch p.Kind {
 	case monitor.KindReady:
+		if err := s.readLacks(l, p); err != nil {
+			s.Log.Warn("monitor", "error", err)
+		}
 		if len(p.Files) == 1 && l.netns == nil {
 			l.netns, p.Files = p.Files[0], nil
 		}
@@ -272,7 +279,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 	s.mu.Unlock()
 	s.endCopies(b, errEnded)
 	s.leaveNetworks(b)
-	more := s.slots.reserve(busySlots)
+	more := s.slots.reserve(l.kind, busySlots)
 	recycled := more && removed && private && s.recycle(id, next)
 	if recycled {
 		s.clearRun(id)
@@ -287,7 +294,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 		l.turn.Unlock()
 		if more {
 			s.clear(next)
-			s.slots.add(l, errOver)
+			s.slots.add(l.kind, l, errOver)
 		}
 		return
 	}
@@ -306,7 +313,7 @@ func (s *Supervisor) reuse(l *link, b *box) {
 		return
 	}
 	err := s.prepareSlot(l, next, recycled)
-	s.slots.add(l, err)
+	s.slots.add(l.kind, l, err)
 	if err != nil {
 		s.Log.Warn("prepare a slot", "error", err)
 		l.conn.CloseWrite()
@@ -361,6 +368,9 @@ func (s *Supervisor) tidy(b *box, id string) {
 		return
 	}
 	s.clearRun(id)
+	if err := os.RemoveAll(filepath.Join(b.dir, overlaysName)); err != nil {
+		s.Log.Warn("remove what was written over binds", "id", shortID(id), "error", err)
+	}
 	if err := writeJSON(filepath.Join(b.dir, "state.json"), status, false); err != nil {
 		s.Log.Warn("save state", "id", shortID(id), "error", err)
 	}

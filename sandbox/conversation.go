@@ -19,6 +19,9 @@ var errVerb = errors.New("this supervisor does not know the command")
 
 // answer carries the request out. An error becomes the answer.
 func (c *conversation) answer() error {
+	if err := c.adviseElsewhere(); err != nil {
+		return err
+	}
 	switch c.packet.Kind {
 	case api.VerbRun:
 		return with(c, c.run)
@@ -177,5 +180,5 @@ func (c *conversation) stop(r *api.Stop) error {
 }
 
 func (c *conversation) restart(r *api.Stop) error {
-	return c.each(r.Names, func(name string) error { return c.s.restart(c.ctx, name, r) })
+	return c.each(r.Names, func(name string) error { return c.s.restart(c.ctx, name, r, c) })
 }

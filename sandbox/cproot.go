@@ -16,6 +16,7 @@ import (
 	"sbx/image"
 	"sbx/internal/dirs"
 	"sbx/internal/sys"
+	"sbx/sandbox/pid1"
 )
 
 // innerRoot is the root directory of a sandbox, with everything that is mounted in
@@ -198,12 +199,26 @@ func reachable(c *api.Config, mounts []api.Mount, path string) error {
 	clean := filepath.Clean("/" + path)
 	for _, m := range mounts {
 		target := filepath.Clean("/" + m.Target)
-		if m.Type == "tmpfs" && (clean == target || strings.HasPrefix(clean, target+"/")) {
-			return api.Errorf("copy", c.Name+":"+path, "a tmpfs is mounted at %s while it runs, and it does not run", target).
+		what := passing(&m)
+		if what != "" && (clean == target || strings.HasPrefix(clean, target+"/")) {
+			return api.Errorf("copy", c.Name+":"+path, "%s is mounted at %s while it runs, and it does not run", what, target).
 				WithHint("start it, or copy to another place")
 		}
 	}
 	return nil
+}
+
+// passing says what is mounted if there is nothing of it while the sandbox does not run.
+func passing(m *api.Mount) string {
+	switch {
+	case m.Type == api.MountTmpfs:
+		return "a tmpfs"
+	case m.ImageID != "":
+		return "an image"
+	case overlaid(m):
+		return "an overlay"
+	}
+	return ""
 }
 
 // mountAt mounts an overlay. Names in data are relative to dir, where the thread goes.
@@ -249,7 +264,7 @@ func enterStopped(at string, attach func() error, mounts []api.Mount) error {
 }
 
 // attachStopped mounts what the sandbox has at a place, as it would be there if it
-// ran: a bind, or of a tmpfs an empty one that nobody can write to.
+// ran: a bind, or of what is lost at its end an empty place that nobody can write to.
 func attachStopped(root int, m *api.Mount) error {
 	target, err := sys.OpenInRoot(root, m.Target, unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -260,42 +275,14 @@ func attachStopped(root int, m *api.Mount) error {
 	}
 	defer unix.Close(target)
 	var tree int
-	if m.Type == "tmpfs" {
+	if passing(m) != "" {
 		tree, err = sys.NewMount("tmpfs", sys.RDONLY|sys.NOSUID|sys.NODEV)
 	} else {
-		tree, err = bindTree(m)
+		tree, err = pid1.BindTree(m)
 	}
 	if err != nil {
 		return err
 	}
 	defer unix.Close(tree)
 	return sys.Attach(tree, target)
-}
-
-func bindTree(m *api.Mount) (int, error) {
-	fd, err := unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, api.Wrap("open", m.Source, err).WithHint("the source of a bind must exist")
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return -1, &os.PathError{Op: "stat", Path: m.Source, Err: err}
-	}
-	if m.Ino != 0 && (st.Ino != m.Ino || uint64(st.Dev) != m.Dev) {
-		return -1, api.Errorf("bind", m.Source, "it is another file than when the sandbox was made")
-	}
-	tree, err := sys.CloneTree(fd, "", true)
-	if err != nil {
-		return -1, err
-	}
-	attr := uint64(sys.NOSUID | sys.NODEV)
-	if m.ReadOnly {
-		attr |= sys.RDONLY
-	}
-	if err := sys.SetAttr(tree, attr, true); err != nil {
-		unix.Close(tree)
-		return -1, err
-	}
-	return tree, nil
 }

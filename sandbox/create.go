@@ -43,7 +43,7 @@ func (s *Supervisor) complete(spec api.Spec, id string) (api.Config, error) {
 	}
 	var err error
 	if spec.Image == api.HostImage {
-		if err = completeHost(&c); err == nil {
+		if err = CompleteHost(&c); err == nil {
 			err = s.completeVolumes(&c, nil)
 		}
 	} else {
@@ -90,7 +90,7 @@ func (s *Supervisor) completeImage(c *api.Config) error {
 	if err != nil {
 		return err
 	}
-	c.ImageID, c.Layers = img.ID, img.Layers
+	c.ImageID, c.Layers, c.Architecture = img.ID, img.Layers, foreign(&img)
 	if c.Driver, err = s.overlay.driver(s); err != nil {
 		return err
 	}
@@ -162,9 +162,9 @@ func mergeEnv(lists ...[]string) []string {
 	return env
 }
 
-// completeHost makes the host's own file system the image: the program runs as
+// CompleteHost makes the host's own file system the image: the program runs as
 // the caller, whom the host's /etc/passwd knows, with a clean environment.
-func completeHost(c *api.Config) error {
+func CompleteHost(c *api.Config) error {
 	if c.Caller.Home == "" || c.Caller.Home[0] != '/' {
 		return api.Errorf("run", api.HostImage, "your home directory is not known").WithHint("set HOME")
 	}

@@ -36,7 +36,9 @@ func (s *Supervisor) disk() (view.DiskFacts, error) {
 	}
 	users := map[string]int{}
 	for _, box := range s.sandboxes() {
-		users[box.Config.ImageID]++
+		for _, id := range imageIDs(&box.Config) {
+			users[id]++
+		}
 		// Its directory as a whole: the log is freed with it as well.
 		n, err := sys.DiskUsage(box.Dir)
 		if errors.Is(err, unix.ENOENT) {

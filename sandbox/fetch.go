@@ -31,7 +31,11 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 		if err != nil {
 			return err
 		}
-		if _, err = store.Resolve(spec.Image); policy == api.PullNever || !errors.Is(err, image.ErrUnknown) {
+		img, err := store.Resolve(spec.Image)
+		if err == nil {
+			return c.emulate(&img, false)
+		}
+		if policy == api.PullNever || !errors.Is(err, image.ErrUnknown) {
 			return err
 		}
 	}
@@ -53,7 +57,7 @@ func (c *conversation) fetch(spec *api.Spec, f *api.Fetch) error {
 	if _, err := o.Store.Resolve(spec.Image); errors.Is(err, image.ErrUnknown) {
 		spec.Image = got.Image.ID
 	}
-	return nil
+	return c.emulate(&got.Image, f.Platform != "")
 }
 
 // watch ends a context when the command line has gone, or asks for the end of

@@ -166,7 +166,7 @@ func (s *Supervisor) checked(b *box, h *health, l *link, result api.HealthResult
 	case api.OnFailureStop:
 		err = s.stop(s.ctx, id, &api.Stop{}, false)
 	case api.OnFailureRestart:
-		err = s.restart(s.ctx, id, &api.Stop{})
+		err = s.restart(s.ctx, id, &api.Stop{}, nil)
 	default:
 		return
 	}

@@ -41,8 +41,7 @@ func TestHidden(t *testing.T) {
 		{"relative", "/d", "/d/r", []string{"/d"}},
 		{"/home/me/../../tmp/x", "/d", "/d/r", []string{"/d"}},
 	} {
-		s := &Supervisor{Options: Options{Dirs: dirs.Dirs{Data: c.data, Run: c.run}}}
-		got := s.hidden(&api.Config{Spec: api.Spec{Caller: api.Caller{UID: nobody, Home: c.home}}})
+		got := Hidden(dirs.Dirs{Data: c.data, Run: c.run}, &api.Caller{UID: nobody, Home: c.home})
 		if want := append([]string{"/tmp", "/run", "/var/tmp"}, c.want...); !slices.Equal(got, want) {
 			t.Errorf("%+v: %q", c, got)
 		}
@@ -61,8 +60,7 @@ func TestHiddenIncludesTheRealHome(t *testing.T) {
 	if got := passwdHome(1 << 30); got != "" {
 		t.Errorf("the home directory of nobody is %q", got)
 	}
-	s := &Supervisor{Options: Options{Dirs: dirs.Dirs{Data: "/d", Run: "/r"}}}
-	got := s.hidden(&api.Config{Spec: api.Spec{Caller: api.Caller{UID: os.Getuid(), Home: "/elsewhere"}}})
+	got := Hidden(dirs.Dirs{Data: "/d", Run: "/r"}, &api.Caller{UID: os.Getuid(), Home: "/elsewhere"})
 	if !slices.Contains(got, "/elsewhere") || me.HomeDir != "/" && !covered(got, me.HomeDir) {
 		t.Errorf("%q is not hidden by %q", me.HomeDir, got)
 	}

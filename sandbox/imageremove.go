@@ -12,12 +12,12 @@ import (
 	"sbx/view"
 )
 
-// users are the sandboxes made from an image, and whether one of them runs.
+// users are the sandboxes made from an image, or with it mounted, and whether one of them runs.
 func (s *Supervisor) users(id string) (names []string, running bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.boxes {
-		if b.config.ImageID == id {
+		if slices.Contains(imageIDs(&b.config), id) {
 			names = append(names, b.config.Name)
 			running = running || b.link != nil
 		}
@@ -165,14 +165,15 @@ func pruneFilter(o *image.PruneOptions, filter string) error {
 // imageStays is asked once a sandbox is in the tables: from then on its image is
 // not removed, but that may have begun before.
 func (s *Supervisor) imageStays(c *api.Config) error {
-	if c.ImageID == "" {
+	ids := imageIDs(c)
+	if len(ids) == 0 {
 		return nil
 	}
 	store, err := s.images()
 	if err != nil {
 		return err
 	}
-	if !store.Has(c.ImageID) {
+	if slices.ContainsFunc(ids, func(id string) bool { return !store.Has(id) }) {
 		return api.Errorf("run", view.Safe(c.Image), "the image has just been removed").WithHint("get it again, and try again")
 	}
 	return nil

@@ -76,6 +76,9 @@ func (s *Supervisor) facts() (view.InfoFacts, error) {
 	if outlet.Reason != "" {
 		facts.Warnings = append(facts.Warnings, "no way out for networks: "+outlet.Reason)
 	}
+	if outlet.Instead != "" {
+		facts.Warnings = append(facts.Warnings, insteadOfPasta(outlet))
+	}
 	return facts, s.hostFacts(&facts)
 }
 

@@ -1,16 +1,13 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"sbx/api"
-	"sbx/internal/dirs"
 	"sbx/internal/remedy"
-	"sbx/view"
 )
 
 // Where systemd says that it runs the machine, and whose programs outlive their
@@ -19,9 +16,6 @@ const (
 	systemdRuns = "/run/systemd/system"
 	lingerDir   = "/var/lib/systemd/linger"
 )
-
-// lingerTold is there when the user was told that sandboxes end with the session.
-func (s *Supervisor) lingerTold() string { return filepath.Join(s.Dirs.Data, "linger-told") }
 
 // lingers says whether what a user starts outlives the session, as far as systemd
 // says anything about it.
@@ -45,16 +39,6 @@ func (c *conversation) adviseLinger(r *api.Run) error {
 
 // adviseOnce says, once, that sandboxes end when the user logs out.
 func (c *conversation) adviseOnce(user string) error {
-	f, err := os.OpenFile(c.s.lingerTold(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return dirs.DiskError("create", c.s.lingerTold(), err)
-	}
-	return c.conn.Send(api.KindErr, &api.Text{Text: fmt.Sprintf("sbx: note: sandboxes end when %s logs out: "+
-		"to keep them, and to have them started after a reboot: %s\n", view.Safe(user), view.Safe(remedy.Linger(user).Text))})
+	return c.s.tellOnce(c.conn, lingerTold, fmt.Sprintf("sandboxes end when %s logs out: "+
+		"to keep them, and to have them started after a reboot: %s", user, remedy.Linger(user).Text))
 }

@@ -1,15 +1,10 @@
 package sandbox
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 
 	"sbx/api"
-	"sbx/internal/dirs"
 	"sbx/userns"
-	"sbx/view"
 )
 
 // SingleEnv is the variable that says why there are no subordinate ids, and what to do
@@ -37,24 +32,11 @@ func count(extents []userns.Extent) int {
 	return n
 }
 
-// loneTold is there when the user was told what single ids cost.
-func (s *Supervisor) loneTold() string { return filepath.Join(s.Dirs.Data, "single-id-told") }
-
 // adviseLone says, once, that owners of files are not kept, and why.
 func (c *conversation) adviseLone(spec *api.Spec) error {
 	why := os.Getenv(SingleEnv)
 	if why == "" || spec.Image == api.HostImage {
 		return nil
 	}
-	f, err := os.OpenFile(c.s.loneTold(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return dirs.DiskError("create", c.s.loneTold(), err)
-	}
-	return c.conn.Send(api.KindErr, &api.Text{Text: fmt.Sprintf("sbx: note: all files of images and sandboxes belong to you alone, and other users in them are pretended: %s\n", view.Safe(why))})
+	return c.s.tellOnce(c.conn, loneTold, "all files of images and sandboxes belong to you alone, and other users in them are pretended: "+why)
 }

@@ -97,8 +97,13 @@ func chooseOverlay(word string, d dirs.Dirs) (path, why string, err error) {
 	}
 	e := *api.Wrap("mount overlay", dir, wrong)
 	e.Msg = plain(wrong) + "; and in its place fuse-overlayfs: " + plain(err)
-	if missing := (*api.Error)(nil); errors.As(err, &missing) && missing.Hint != "" {
-		e.Hint = missing.Hint + ", or set SBX_DATA to a directory on a local disk"
+	missing, lacking := (*api.Error)(nil), (*api.Error)(nil)
+	switch {
+	case !errors.As(err, &missing) || missing.Hint == "":
+	case errors.Is(wrong, unix.ENODEV) && errors.As(wrong, &lacking): // on no disk there is one
+		e.Hint = missing.Hint + ", or " + lacking.Hint
+	default:
+		e.Hint = missing.Hint + ", or set SBX_DATA to a directory on a local disk, in a container to one on a volume (-v NAME:DIR)"
 	}
 	return "", "", &e
 }
@@ -144,14 +149,14 @@ func (s *Supervisor) mountFUSE(l *fuseoverlay.Layers) (*os.File, error) {
 	return os.NewFile(uintptr(mount), fuseoverlay.Program), nil
 }
 
-// mountRoot mounts the root of a sandbox that is about to start; nil: it does so
-// itself.
+// mountRoot mounts the root of a sandbox that is about to start, or with other owners
+// what is below its upper directory; nil: it does all of it itself.
 //
-// The sandbox has the only reference to the mount: fuse-overlayfs ends with it, and
-// nobody has to see to that.
+// The sandbox has the only reference to the mount: who serves it ends with it, and nobody
+// has to see to that.
 func (s *Supervisor) mountRoot(c *api.Config) (*os.File, error) {
 	if c.Driver != fuseoverlay.Program {
-		return nil, nil
+		return s.shownMount(c)
 	}
 	return s.mountLayers(c, c.Lifecycle.AutoRemove)
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,11 +25,13 @@ const shownFor = 30 * time.Second
 // shownImages are the images that are mounted with other owners, for --userns keep-id, by
 // the names of their mount points.
 //
-// A mount is needed here only until a sandbox has its copy of all mounts. The sandbox's
-// overlay keeps the file system, and its process, alive from then on.
+// A mount is needed here only until a sandbox has got its copy. The sandbox's overlay
+// keeps the file system, and its process, alive from then on.
 type shownImages struct {
 	mu     sync.Mutex
 	images map[string]*shownImage
+	// spare waits for the next image, so that nobody has to wait for it; nil: there is none.
+	spare atomic.Pointer[owners.Server]
 }
 
 type shownImage struct {
@@ -75,15 +78,28 @@ func completeUserns(c *api.Config, asked string) error {
 	return nil
 }
 
+// kindOf is what slots will do for a sandbox, if one does.
+func (s *Supervisor) kindOf(c *api.Config) kind {
+	uid, gid, ok := keptIDs(c)
+	if !ok || c.Image == api.HostImage {
+		return kind{}
+	}
+	return kind{keep: true, uid: uid, gid: gid}
+}
+
+// ownersOf is otherOwners for all sandboxes of a kind.
+func (s *Supervisor) ownersOf(k kind) (uids, gids owners.Map) {
+	if !k.keep {
+		return nil, nil
+	}
+	return ownersMap(userns.KeepID(s.uids, k.uid)), ownersMap(userns.KeepID(s.gids, k.gid))
+}
+
 // otherOwners says as whom the files of an image must be shown to the kernel, so that
 // a sandbox sees them belong to whom the image says. Nil: as they are stored. With the
 // one id that a user without subordinate ids has, there is nobody else.
 func (s *Supervisor) otherOwners(c *api.Config) (uids, gids owners.Map) {
-	uid, gid, ok := keptIDs(c)
-	if !ok || c.Image == api.HostImage {
-		return nil, nil
-	}
-	return ownersMap(userns.KeepID(s.uids, uid)), ownersMap(userns.KeepID(s.gids, gid))
+	return s.ownersOf(s.kindOf(c))
 }
 
 // ownersMap has the ids that an image has and a nested namespace shows, and those that
@@ -154,6 +170,7 @@ func (s *Supervisor) showImage(c *api.Config) (at string, release func(), err er
 		if err := s.show(lower, uids, gids, at); err != nil {
 			return "", nil, err
 		}
+		go readAhead(at, c.Process.Args(), c.Process.Env)
 		i = &shownImage{}
 		if s.shown.images == nil {
 			s.shown.images = map[string]*shownImage{}
@@ -195,24 +212,76 @@ func (s *Supervisor) show(dir *os.File, uids, gids owners.Map, at string, hidden
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return dirs.DiskError("mkdir", at, err)
 	}
-	mount, pid, err := owners.Show(dir, uids, gids, s.Binary, hidden...)
+	mount, err := s.serve(dir, uids, gids, hidden)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(mount)
-	go func() {
-		var status unix.WaitStatus
-		for {
-			if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
-				break
-			}
-		}
-		if status.Signaled() || status.ExitStatus() != 0 {
-			s.Log.Error("the process that shows an image with other owners has died: sandboxes with --userns keep-id cannot read it any more",
-				"pid", pid, "signal", int(status.Signal()), "status", status.ExitStatus())
-		}
-	}()
 	return sys.AttachAt(mount, unix.AT_FDCWD, at)
+}
+
+// serve gives a process something to show: the one that waits, if there is one.
+func (s *Supervisor) serve(dir *os.File, uids, gids owners.Map, hidden []string) (mount int, err error) {
+	server := s.shown.spare.Swap(nil)
+	if server != nil {
+		if mount, err = server.Show(dir, uids, gids, hidden...); err == nil {
+			go s.awaitServer(server)
+			return mount, nil
+		}
+		s.endServer(server) // it may have been killed while it waited
+	}
+	if server, err = owners.Start(s.Binary); err != nil {
+		return -1, err
+	}
+	if mount, err = server.Show(dir, uids, gids, hidden...); err != nil {
+		s.endServer(server)
+		return -1, err
+	}
+	go s.awaitServer(server)
+	return mount, nil
+}
+
+func (s *Supervisor) awaitServer(server *owners.Server) {
+	if status := server.Wait(); status.Signaled() || status.ExitStatus() != 0 {
+		s.Log.Error("the process that shows an image with other owners has died: sandboxes with --userns keep-id cannot read it any more",
+			"pid", server.PID, "signal", int(status.Signal()), "status", status.ExitStatus())
+	}
+}
+
+// endServer sends a process away that shows nothing.
+func (s *Supervisor) endServer(server *owners.Server) {
+	server.Close()
+	go server.Wait()
+}
+
+// readySpare starts a process that waits for the next image, unless there is one.
+func (s *Supervisor) readySpare() {
+	if s.shown.spare.Load() != nil {
+		return
+	}
+	server, err := owners.Start(s.Binary)
+	if err != nil {
+		s.Log.Warn("prepare to show an image", "error", err)
+		return
+	}
+	if !s.shown.spare.CompareAndSwap(nil, server) {
+		s.endServer(server)
+	}
+}
+
+// shownMount is a mount, attached nowhere, of what is below a sandbox's upper directory
+// with other owners; nil: it is not shown with others.
+func (s *Supervisor) shownMount(c *api.Config) (*os.File, error) {
+	at, release, err := s.showImage(c)
+	if err != nil || at == "" {
+		return nil, err
+	}
+	defer release()
+	mount, err := sys.CloneTree(unix.AT_FDCWD, at, false)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(mount), at), nil
 }
 
 // hide takes a mount away. The caller holds the lock.
@@ -236,6 +305,9 @@ func unmountShown(at string) error {
 
 // hideAll takes all mounts away, an earlier supervisor's too.
 func (s *Supervisor) hideAll() {
+	if spare := s.shown.spare.Swap(nil); spare != nil {
+		s.endServer(spare)
+	}
 	s.shown.mu.Lock()
 	defer s.shown.mu.Unlock()
 	for name, i := range s.shown.images {
@@ -311,14 +383,14 @@ func translate(uids, gids owners.Map) func(uid, gid int) (int, int) {
 	return func(uid, gid int) (int, int) { return uids.Apply(uid), gids.Apply(gid) }
 }
 
-// giveRoot makes the root directory of a sandbox, and its own files, belong to its
-// root.
-func (s *Supervisor) giveRoot(c *api.Config) error {
-	uids, gids := s.otherOwners(c)
+// giveRoot makes the root directory of a sandbox, and its own files, belong to the root
+// of one of that kind.
+func (s *Supervisor) giveRoot(id string, k kind) error {
+	uids, gids := s.ownersOf(k)
 	if uids == nil && gids == nil {
 		return nil
 	}
-	dir := filepath.Join(s.Dirs.Sandboxes(), c.ID)
+	dir := filepath.Join(s.Dirs.Sandboxes(), id)
 	for _, name := range append([]string{"upper"}, ownFiles...) {
 		if err := os.Lchown(filepath.Join(dir, name), uids.Apply(0), gids.Apply(0)); err != nil {
 			return dirs.DiskError("chown", filepath.Join(dir, name), err)

@@ -14,9 +14,9 @@ import (
 
 func (c *conversation) start(r *api.Start) error {
 	if r.Attach {
-		return c.s.startAgain(r.Names[0], r.Stdio, c)
+		return c.s.startAgain(r.Names[0], r.Stdio, c, true)
 	}
-	return c.each(r.Names, func(name string) error { return c.s.startAgain(name, api.Stdio{}, nil) })
+	return c.each(r.Names, func(name string) error { return c.s.startAgain(name, api.Stdio{}, c, false) })
 }
 
 // mostWords bounds how much of a command is recorded, in bytes.

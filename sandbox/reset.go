@@ -86,7 +86,7 @@ func (s *Supervisor) ours() []string {
 		filepath.Join(s.Dirs.Storage(), "overlay-images"),
 		filepath.Join(s.Dirs.Storage(), "overlay-layers"),
 		s.Dirs.Storage(), s.Dirs.StorageRun(), s.Dirs.Sandboxes(), s.points, s.base(), s.shownDir(), s.Dirs.Networks(), s.Dirs.Volumes(),
-		filepath.Join(s.Dirs.Data, transfer.ConfigDir), s.journal.path, s.journal.path + ".1", s.lingerTold(), s.loneTold(),
+		filepath.Join(s.Dirs.Data, transfer.ConfigDir), s.journal.path, s.journal.path + ".1", s.told(lingerTold), s.told(loneTold), s.told(lacksTold), s.told(insteadTold), s.told(onlyIPv4Told), s.told(elsewhereTold),
 		s.Dirs.Doctor(), filepath.Join(s.Dirs.Data, "build"),
 	}
 }

@@ -207,7 +207,7 @@ func (s *Supervisor) revive(b *box, a *again) {
 	case <-s.ctx.Done():
 		return
 	}
-	err := s.startOnce(b, a, api.Stdio{}, nil)
+	err := s.startOnce(b, a, api.Stdio{}, nil, false)
 	s.mu.Lock()
 	stopped := (b.revival.Hand || b.removed) && b.live()
 	link := b.link

@@ -3,9 +3,11 @@ package sandbox
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +32,7 @@ import (
 // more of them are kept than in quiet times.
 const (
 	quietSlots = 2
+	keptSlots  = 1 // of the kind with --userns keep-id that was last asked for
 	busySlots  = 8
 	quiet      = 30 * time.Millisecond // after the last start: time to make more
 	long       = 2 * time.Second       // after the last start: time to let some go
@@ -38,10 +41,18 @@ const (
 // usual is what a slot is prepared for.
 const usual = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
+// kind is what slots differ in: as whom the caller is in them. The zero value is its
+// root, which most sandboxes want.
+type kind struct {
+	keep     bool // --userns keep-id
+	uid, gid int  // that the caller has
+}
+
 type slots struct {
 	mu     sync.Mutex
 	free   []*link
-	making int
+	making map[kind]int
+	kept   kind // of keep-id, the last one that was asked for; zero: none was
 	closed bool
 	timer  *time.Timer // runs out after quiet
 	trimer *time.Timer // runs out after long
@@ -49,16 +60,38 @@ type slots struct {
 	alive  map[*link]bool // all monitors, those of sandboxes too
 }
 
-// take gives a slot, or nil.
-func (s *slots) take() *link {
+// take gives a slot of a kind, or nil.
+func (s *slots) take(k kind) *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) == 0 {
-		return nil
+	if k.keep {
+		s.kept = k
 	}
-	l := s.free[0]
-	s.free = s.free[1:]
-	return l
+	for i, l := range s.free {
+		if l.kind == k {
+			s.free = slices.Delete(s.free, i, i+1)
+			return l
+		}
+	}
+	return nil
+}
+
+// count is how many slots of a kind there are, or soon will be. The caller holds the lock.
+func (s *slots) count(k kind) int {
+	n := s.making[k]
+	for _, l := range s.free {
+		if l.kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// keepIDs gives the kind with keep-id that was last asked for, if there was one.
+func (s *slots) keepIDs() (k kind, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept, s.kept.keep
 }
 
 // forget drops a slot whose monitor has died.
@@ -107,9 +140,18 @@ func (s *Supervisor) refillSoon() {
 
 // refill makes slots until there are enough of them.
 func (s *Supervisor) refill() {
-	for s.slots.reserve(quietSlots) {
-		l, err := s.makeSlot()
-		s.slots.add(l, err)
+	s.fillSlots(kind{}, quietSlots)
+	if k, ok := s.slots.keepIDs(); ok {
+		s.fillSlots(k, keptSlots)
+		s.readySpare()
+	}
+}
+
+// fillSlots makes slots of a kind until there are so many.
+func (s *Supervisor) fillSlots(k kind, most int) {
+	for s.slots.reserve(k, most) {
+		l, err := s.makeSlot(k)
+		s.slots.add(k, l, err)
 		if err != nil {
 			s.Log.Warn("prepare a slot", "error", err)
 			return
@@ -117,33 +159,44 @@ func (s *Supervisor) refill() {
 	}
 }
 
-// trim sends away what was only of use while many were started.
+// trim sends away what was only of use while many were started, or with another
+// keep-id.
 func (s *slots) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.free) > quietSlots {
-		last := len(s.free) - 1
-		s.free[last].conn.CloseWrite()
-		s.free = s.free[:last]
+	left := map[kind]int{{}: quietSlots}
+	if s.kept.keep {
+		left[s.kept] = keptSlots
 	}
+	s.free = slices.DeleteFunc(s.free, func(l *link) bool {
+		if left[l.kind]--; left[l.kind] >= 0 {
+			return false
+		}
+		l.conn.CloseWrite()
+		return true
+	})
 }
 
-// reserve asks for a place among at most so many. Whoever gets one must call add.
-func (s *slots) reserve(most int) bool {
+// reserve asks for a place among at most so many of a kind. Whoever gets one must call
+// add.
+func (s *slots) reserve(k kind, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.free)+s.making >= most {
+	if s.closed || s.count(k) >= most {
 		return false
 	}
-	s.making++
+	if s.making == nil {
+		s.making = map[kind]int{}
+	}
+	s.making[k]++
 	s.makers.Add(1)
 	return true
 }
 
-func (s *slots) add(l *link, err error) {
+func (s *slots) add(k kind, l *link, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.making--
+	s.making[k]--
 	defer s.makers.Done()
 	if err != nil {
 		return
@@ -154,16 +207,17 @@ func (s *slots) add(l *link, err error) {
 	}
 }
 
-func (s *Supervisor) makeSlot() (*link, error) {
+func (s *Supervisor) makeSlot(k kind) (*link, error) {
 	id := newID()
-	if _, err := s.makeDirs(id); err != nil {
+	if err := s.makeOwned(id, k); err != nil {
 		return nil, err
 	}
-	l, err := s.startMonitor(s.usualPrepare(id), "")
+	l, err := s.startMonitor(s.prepareOf(k, id), "")
 	if err != nil {
 		s.clear(id)
 		return nil, err
 	}
+	l.kind = k
 	if err := s.awaitSlot(l); err != nil {
 		l.conn.CloseWrite()
 		return nil, err
@@ -178,11 +232,11 @@ func (s *Supervisor) prepareSlot(l *link, id string, recycled bool) (err error) 
 	l.id = id
 	s.mu.Unlock()
 	if !recycled {
-		if _, err := s.makeDirs(id); err != nil {
+		if err := s.makeOwned(id, l.kind); err != nil {
 			return err
 		}
 	}
-	p := s.usualPrepare(id)
+	p := s.prepareOf(l.kind, id)
 	groupless := s.makeGroup(p, "")
 	s.mu.Lock()
 	l.group, l.groupless = p.Cgroup, groupless
@@ -211,13 +265,21 @@ func (s *Supervisor) awaitSlot(l *link) error {
 	return l.fault
 }
 
-// usualPrepare is what a sandbox gets that asks for nothing special.
-func (s *Supervisor) usualPrepare(id string) *monitor.Prepare {
-	return &monitor.Prepare{
+// prepareOf is what a sandbox of a kind gets that asks for nothing special.
+func (s *Supervisor) prepareOf(k kind, id string) *monitor.Prepare {
+	p := &monitor.Prepare{
 		ID: id, Dir: filepath.Join(s.Dirs.Sandboxes(), id), Socket: s.Dirs.Monitor(id), Points: s.points,
 		Namespaces: pid1.Namespaces{New: usual},
 		UIDMap:     userns.SysProcIDMap(s.uids), GIDMap: userns.SysProcIDMap(s.gids), Setgroups: s.setgroups,
 	}
+	if k.keep {
+		p.KeepID = true
+		uids, gids := s.ownersOf(k)
+		p.Namespaces.Kept = uids != nil || gids != nil
+		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, k.uid))
+		p.GIDMap = userns.SysProcIDMap(userns.KeepID(s.gids, k.gid))
+	}
+	return p
 }
 
 const idLength = 64 // hex digits
@@ -237,6 +299,18 @@ func newID() string {
 // isID says whether a name is one that newID gives.
 func isID(name string) bool {
 	return len(name) == idLength && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// makeOwned makes the directories of a sandbox for its kind.
+func (s *Supervisor) makeOwned(id string, k kind) error {
+	dir, err := s.makeDirs(id)
+	if err != nil {
+		return err
+	}
+	if err := s.giveRoot(id, k); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
 }
 
 func (s *Supervisor) makeDirs(id string) (dir string, err error) {

@@ -26,16 +26,14 @@ func (s *Supervisor) run(r *api.Run, asked *conversation) (err error) {
 	if err != nil {
 		return err
 	}
-	prepare, join, err := s.prepareFor(&c)
+	prepare, slot, join, err := s.prepareFor(&c)
 	if err != nil {
 		return err
 	}
 	var l *link
-	if prepare == nil {
-		if l = s.slots.take(); l != nil {
+	if slot {
+		if l = s.slots.take(s.kindOf(&c)); l != nil {
 			rename(&c, l.id)
-		} else {
-			prepare = s.usualPrepare(c.ID)
 		}
 	}
 	b, err := s.register(c, l != nil, asked)
@@ -73,7 +71,7 @@ func (s *Supervisor) create(spec api.Spec, asked *conversation) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if _, _, err := s.prepareFor(&c); err != nil {
+	if _, _, _, err := s.prepareFor(&c); err != nil {
 		return "", err
 	}
 	b, err := s.register(c, false, asked)
@@ -114,7 +112,7 @@ func (s *Supervisor) register(c api.Config, slot bool, asked *conversation) (_ *
 			return nil, err
 		}
 		undo.Add("remove "+b.dir, func() error { return os.RemoveAll(b.dir) })
-		if err := s.giveRoot(&c); err != nil {
+		if err := s.giveRoot(c.ID, s.kindOf(&c)); err != nil {
 			return nil, err
 		}
 	}
@@ -147,23 +145,23 @@ func (s *Supervisor) discard(b *box) {
 	}
 }
 
-// prepareFor says what the sandbox's namespaces are to be; nil: the usual ones,
-// so that a slot will do.
-func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, error) {
+// prepareFor says what the sandbox's namespaces are to be, and whether they are the
+// usual ones, so that a slot of its kind will do.
+func (s *Supervisor) prepareFor(c *api.Config) (p *monitor.Prepare, slot bool, files []*os.File, err error) {
 	i := &c.Isolation
 	if _, err := s.planLimits(c, c.Limits); err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	if c.Limits.CgroupParent != "" && !s.home.Exists() {
-		return nil, nil, s.home.NoGroup("use --cgroup-parent " + c.Limits.CgroupParent)
+		return nil, false, nil, s.home.NoGroup("use --cgroup-parent " + c.Limits.CgroupParent)
 	}
 	caps, err := capabilities(i)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	mayMount := caps&(1<<capSysAdmin) != 0
-	p := s.usualPrepare(c.ID)
-	special := i.Privileged || mayMount || c.Image == api.HostImage || c.Limits.CgroupParent != ""
+	p = s.prepareOf(s.kindOf(c), c.ID)
+	special := i.Privileged || mayMount || hasImages(c) || c.Image == api.HostImage || c.Limits.CgroupParent != ""
 	for _, n := range []struct {
 		value string
 		flag  uint64
@@ -173,16 +171,7 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 			special = true
 		}
 	}
-	var files []*os.File
 	p.Namespaces.Bare, p.Namespaces.Devices = i.Privileged, i.Privileged
-	if uid, gid, ok := keptIDs(c); ok && c.Image != api.HostImage {
-		special = true
-		p.KeepID = true
-		uids, gids := s.otherOwners(c)
-		p.Namespaces.Kept = uids != nil || gids != nil
-		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, uid))
-		p.GIDMap = userns.SysProcIDMap(userns.KeepID(s.gids, gid))
-	}
 	if c.Image == api.HostImage {
 		p.KeepID = true
 		p.UIDMap = userns.SysProcIDMap(userns.KeepID(s.uids, c.Caller.UID))
@@ -192,7 +181,7 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 		special = true
 		join, err := s.joinPID(p, name, i.Userns)
 		if err != nil {
-			return nil, nil, err
+			return nil, false, nil, err
 		}
 		files = append(files, join)
 	}
@@ -200,20 +189,17 @@ func (s *Supervisor) prepareFor(c *api.Config) (*monitor.Prepare, []*os.File, er
 		special = true
 		netns, err := s.joinNet(p, name)
 		if err != nil {
-			return nil, nil, err
+			return nil, false, nil, err
 		}
 		files = append(files, netns)
-	}
-	if !special {
-		return nil, nil, nil
 	}
 	if mayMount {
 		p.Stage = s.rootAndMounts(c)
 		if err := stageable(p.Stage); err != nil {
-			return nil, nil, err
+			return nil, false, nil, err
 		}
 	}
-	return p, files, nil
+	return p, !special, files, nil
 }
 
 // joinNet makes a sandbox share the network namespace of another one.
@@ -277,10 +263,9 @@ func (s *Supervisor) joinPID(p *monitor.Prepare, name, users string) (*os.File, 
 // launch hands a sandbox to its monitor: from then on that one talks to the
 // command line.
 func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*os.File, conn *api.Conn, stdio api.Stdio, files []*os.File, detach bool) error {
-	var root *os.File
 	start, err := s.startPacket(b, prepare, stdio, detach)
 	if err == nil {
-		root, err = s.mountRoot(&b.config)
+		err = s.makeOverlays(b)
 	}
 	if err != nil {
 		if l != nil {
@@ -288,26 +273,14 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 		}
 		return err
 	}
-	if root != nil {
-		defer root.Close()
-		start.Root = true
-		files = append(slices.Clip(files), root)
-	}
 	if l == nil {
-		_, release, err := s.showImage(&b.config)
+		l, err = s.startWithImages(b, func() (*link, error) {
+			return s.startMonitor(prepare, b.config.Limits.CgroupParent, join...)
+		})
 		if err != nil {
 			return err
 		}
-		if l, err = s.startMonitor(prepare, b.config.Limits.CgroupParent, join...); err != nil {
-			release()
-			return err
-		}
-		// By then it has its own copy of all mounts.
-		ready := l.ready
-		go func() {
-			<-ready
-			release()
-		}()
+		l.kind = s.kindOf(&b.config)
 	}
 	// Whoever finds the link waits until the sandbox is on its networks.
 	b.wiring.Lock()
@@ -321,10 +294,22 @@ func (s *Supervisor) launch(b *box, l *link, prepare *monitor.Prepare, join []*o
 	if err == nil {
 		err = s.writeOwnFiles(b)
 	}
+	if err == nil {
+		err = s.adviseLacks(&b.config, l, conn)
+	}
 	b.wiring.Unlock()
+	var root *os.File
+	if err == nil {
+		root, err = s.mountRoot(&b.config)
+	}
 	if err != nil {
 		l.conn.CloseWrite()
 		return err
+	}
+	if root != nil {
+		defer root.Close()
+		start.Root = true
+		files = append(slices.Clip(files), root)
 	}
 	var send []*os.File
 	if conn != nil {
@@ -349,7 +334,10 @@ func (s *Supervisor) startPacket(b *box, prepare *monitor.Prepare, stdio api.Std
 		return nil, err
 	}
 	spec.Program = *program
-	if prepare != nil && prepare.Stage != nil {
+	if c.Driver == "" && s.shownName(c) != "" {
+		spec.Root.Shown, spec.Root.Lower = true, []string{"../../../" + filepath.Base(s.points) + "/" + pid1.LowerPoint}
+	}
+	if prepare.Stage != nil {
 		if spec.Root.Host != "" {
 			spec.Root.Host = monitor.StagedRoot(s.points)
 		}
@@ -396,7 +384,7 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 	spec.Mounts = append(spec.Mounts, s.ownMounts(c)...)
 	if c.Image == api.HostImage {
 		spec.Root.Host = "/"
-		spec.Root.Private = s.hidden(c)
+		spec.Root.Private = Hidden(s.Dirs, &c.Caller)
 		return spec
 	}
 	spec.Account = account(c)
@@ -415,12 +403,11 @@ func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
 	return spec
 }
 
-// hidden are the directories of the host that a program of the host image finds
+// Hidden are the directories of the host that a program of the host image finds
 // empty: what is the user's own, and what sbx itself keeps.
-func (s *Supervisor) hidden(c *api.Config) []string {
-	dirs := []string{"/tmp", "/run", "/var/tmp", c.Caller.Home, passwdHome(c.Caller.UID), s.Dirs.Data, s.Dirs.Run}
+func Hidden(own dirs.Dirs, c *api.Caller) []string {
 	var shown []string
-	for _, d := range dirs {
+	for _, d := range []string{"/tmp", "/run", "/var/tmp", c.Home, passwdHome(c.UID), own.Data, own.Run} {
 		d = filepath.Clean(d)
 		if !filepath.IsAbs(d) || d == "/" || covered(shown, d) {
 			continue

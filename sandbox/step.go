@@ -139,20 +139,17 @@ func (s *Supervisor) registerStep(step *Step) (*box, error) {
 
 // launchStep gives a step its monitor, one that waits for a sandbox if there is one.
 func (s *Supervisor) launchStep(b *box, step *Step, conn *api.Conn, out *os.File) error {
-	prepare, join, err := s.prepareFor(&b.config)
+	prepare, slot, join, err := s.prepareFor(&b.config)
 	if err != nil {
 		return err
 	}
 	var l *link
-	if prepare == nil && !step.Fresh {
-		if l = s.slots.take(); l != nil {
+	if slot && !step.Fresh {
+		if l = s.slots.take(kind{}); l != nil {
 			b.config.ID, b.dir = l.id, filepath.Join(s.Dirs.Sandboxes(), l.id)
 		}
 	}
 	if l == nil {
-		if prepare == nil {
-			prepare = s.usualPrepare(b.config.ID)
-		}
 		if _, err := s.makeDirs(b.config.ID); err != nil {
 			return err
 		}

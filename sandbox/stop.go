@@ -182,11 +182,11 @@ func await(ctx context.Context, done <-chan struct{}, late <-chan time.Time) boo
 	}
 }
 
-func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop) error {
+func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop, asked *conversation) error {
 	if err := s.stop(ctx, name, r, true); err != nil {
 		return err
 	}
-	if err := s.startAgain(name, api.Stdio{}, nil); err != nil {
+	if err := s.startAgain(name, api.Stdio{}, asked, false); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -197,8 +197,9 @@ func (s *Supervisor) restart(ctx context.Context, name string, r *api.Stop) erro
 	return nil
 }
 
-// startAgain starts a sandbox that was created, or has ended.
-func (s *Supervisor) startAgain(name string, stdio api.Stdio, asked *conversation) error {
+// startAgain starts a sandbox that was created, or has ended, and attaches who has asked
+// for it, if that is wanted.
+func (s *Supervisor) startAgain(name string, stdio api.Stdio, asked *conversation, attach bool) error {
 	s.mu.Lock()
 	b, err := s.find(name)
 	s.mu.Unlock()
@@ -208,13 +209,13 @@ func (s *Supervisor) startAgain(name string, stdio api.Stdio, asked *conversatio
 	if s.awaitEither(b) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if err := b.notPaused("start", name); err != nil || asked == nil {
+		if err := b.notPaused("start", name); err != nil || !attach {
 			return err
 		}
 		return api.Errorf("start", name, "it is running already").WithHint("use sbx attach")
 	}
 	s.startedByHand(b)
-	return s.startOnce(b, nil, stdio, asked)
+	return s.startOnce(b, nil, stdio, asked, attach)
 }
 
 // awaitEither waits until a sandbox neither begins nor ends, with its mounts, and
@@ -235,16 +236,15 @@ func (s *Supervisor) awaitEither(b *box) (running bool) {
 }
 
 // startOnce starts a sandbox that does not run; a is the restart that this is, nil
-// if the user wants it. asked is who attaches to it, if anybody does.
-func (s *Supervisor) startOnce(b *box, a *again, stdio api.Stdio, asked *conversation) error {
-	prepare, join, err := s.prepareFor(&b.config)
+// if the user wants it. asked is who waits for it, if anybody does, and may end what takes
+// long; attach says that it attaches to it.
+func (s *Supervisor) startOnce(b *box, a *again, stdio api.Stdio, asked *conversation, attach bool) error {
+	prepare, _, join, err := s.prepareFor(&b.config)
 	if err != nil {
 		return err
 	}
-	if prepare == nil {
-		prepare = s.usualPrepare(b.config.ID)
-	}
 	s.awaitCopies(b)
+	s.emulateAgain(&b.config)
 	if err := s.readyAgain(b, asked); err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (s *Supervisor) startOnce(b *box, a *again, stdio api.Stdio, asked *convers
 	defer s.started(b)
 	var conn *api.Conn
 	var files []*os.File
-	if asked != nil {
+	if attach {
 		conn, files = asked.conn, asked.packet.Files
 	}
 	if err := s.launch(b, nil, prepare, join, conn, stdio, files, false); err != nil {

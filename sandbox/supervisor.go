@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +52,9 @@ type Supervisor struct {
 	vols       volumes
 	shown      shownImages
 	overlay    overlay
+	emulation  emulation
+	lacks      atomic.Pointer[pid1.Lacks] // of all sandboxes; nil: it is not known yet
+	netKnown   atomic.Bool                // the user knows what networks are like
 	journal    *journal
 	reviving   chan struct{}   // places of restarts that are being made
 	home       cgroup.Home     // cgroup that those of the sandboxes are made in
@@ -269,7 +273,7 @@ func (s *Supervisor) converse(ctx context.Context, fd int) {
 		s.Log.Warn("a connection was refused", "uid", uid, "error", err)
 		return
 	}
-	if err := conn.Send(api.KindHello, &api.Hello{Protocol: api.Protocol, Version: api.Version}); err != nil {
+	if err := conn.Send(api.KindHello, &api.Hello{Protocol: api.Protocol, Version: api.Version, Data: s.Dirs.Data}); err != nil {
 		return // gone already
 	}
 	p, err := conn.Recv()

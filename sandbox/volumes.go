@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -77,6 +78,9 @@ func hasVolumes(c *api.Config) bool {
 // name; and checks what is asked of each of them. Nothing is made yet.
 func (s *Supervisor) completeVolumes(c *api.Config, declared map[string]struct{}) error {
 	if err := s.inheritVolumes(c); err != nil {
+		return err
+	}
+	if err := s.completeImageMounts(c); err != nil {
 		return err
 	}
 	for _, path := range slices.Sorted(maps.Keys(declared)) {
@@ -167,8 +171,14 @@ func wished(m *api.Mount) volume.Volume {
 func (s *Supervisor) hostMounts(c *api.Config) []api.Mount {
 	mounts := append([]api.Mount(nil), c.Mounts...)
 	for i := range mounts {
-		if mounts[i].Type == api.MountVolume {
-			mounts[i] = s.hostMount(&mounts[i])
+		switch m := &mounts[i]; m.Type {
+		case api.MountVolume:
+			*m = s.hostMount(m)
+		case api.MountImage:
+			m.Type, m.Source = api.MountBind, s.imagePoint(c, i)
+		}
+		if overlaid(&mounts[i]) {
+			mounts[i].Layer = filepath.Join("sandboxes", c.ID, overlaysName, strconv.Itoa(i))
 		}
 	}
 	return mounts

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 
 	kit "github.com/rootless-containers/rootlesskit/v3/pkg/api"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/messages"
@@ -19,13 +20,17 @@ import (
 // Driver is a network.ParentDriver that takes the way out that there is, records
 // it, and lets the start go on if there is none.
 type Driver struct {
-	run   string
-	log   io.Writer
-	name  string
-	at    place
-	mtu   int    // 0 is MTU
-	inner helper // nil with None
-	err   error  // why, with None
+	run     string
+	log     io.Writer
+	private bool // of one sandbox, which has named the program
+	mtu     int  // 0 is MTU
+
+	mu      sync.Mutex // of what follows, which lost changes
+	name    string
+	at      place
+	inner   helper // nil with None
+	err     error  // why, with None
+	instead string // why it is not pasta
 }
 
 // New chooses by what is found in $PATH. Run is the runtime directory, log takes
@@ -53,7 +58,11 @@ func (d *Driver) use(at place) {
 }
 
 // Name is Pasta, Slirp4netns or None.
-func (d *Driver) Name() string { return d.name }
+func (d *Driver) Name() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.name
+}
 
 // choose prefers pasta: several times the throughput, and it does not die with
 // the parent process.
@@ -69,10 +78,10 @@ func choose(look func(string) (string, error)) (string, error) {
 
 // Info implements network.ParentDriver.
 func (d *Driver) Info(context.Context) (*kit.NetworkDriverInfo, error) {
-	if d.inner == nil {
+	if d.helper() == nil {
 		return &kit.NetworkDriverInfo{Driver: None}, nil
 	}
-	return info(d.name, d.at), nil
+	return info(d.Name(), d.at), nil
 }
 
 // MTU implements network.ParentDriver.
@@ -99,9 +108,12 @@ func (d *Driver) ConfigureNetwork(childPID int, _, netns string) (*messages.Pare
 // finish records the result, and returns why there is no way out. What goes wrong
 // with that shows to a reader, as an outlet that is not set up.
 func (d *Driver) finish(r *record, failure error) (reason string) {
-	o := Outlet{Driver: d.name, Networks: d.at.networks()}
+	o := Outlet{Driver: d.Name(), Networks: d.at.networks(), Instead: d.instead}
 	if failure != nil {
 		o.Driver, o.Reason = None, failure.Error()
+		if d.instead != "" {
+			o.Reason = d.instead + "; and " + o.Reason
+		}
 		if err := tun(); d.inner != nil && err != nil {
 			o.Reason += ": " + err.Error()
 		}
@@ -131,10 +143,11 @@ func tun() error {
 // Stop ends the helper of this runtime directory, if there is one. It is not
 // needed where the cleanup of ConfigureNetwork runs.
 func (d *Driver) Stop() error {
-	if d.inner == nil {
+	inner := d.helper()
+	if inner == nil {
 		return nil
 	}
-	return d.inner.stop()
+	return inner.stop()
 }
 
 // Reconnect starts the way out again for a namespace that has outlived the one
@@ -148,7 +161,7 @@ func (d *Driver) Reconnect(pid int, netns string) (stop func() error, err error)
 				return nil, err
 			}
 			var st unix.Stat_t
-			if unix.Stat(netns, &st) == nil && last.Driver == d.name && last.Netns == st.Ino && len(last.Networks) == 2 {
+			if unix.Stat(netns, &st) == nil && last.Driver == d.Name() && last.Netns == st.Ino && len(last.Networks) == 2 {
 				d.use(place{last.Networks[0], last.Networks[1]})
 				return d.watch(pid, netns, nil, ended), nil
 			}

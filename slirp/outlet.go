@@ -29,6 +29,8 @@ type Outlet struct {
 	Driver string `json:"driver"`           // Pasta, Slirp4netns or None
 	Reason string `json:"reason,omitempty"` // why there is none
 	Netns  uint64 `json:"netns,omitempty"`  // inode of the network namespace, namespaces(7)
+	// Instead is why it is slirp4netns, though there is a pasta.
+	Instead string `json:"instead,omitempty"`
 
 	// Networks are those of the switch and the driver, one of IPv4 and one of IPv6.
 	// What is there stands for the host, and is not for sandboxes.

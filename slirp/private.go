@@ -25,7 +25,7 @@ func Private(name, dir string, mtu int, log io.Writer) (*Driver, error) {
 		return nil, api.Errorf("use --network "+name, "", "%s is not found in PATH", name).
 			WithHint("%s, or use the way out that all share, --network %s", r.Text, api.DefaultNetwork)
 	}
-	d := &Driver{run: dir, log: log, name: name, mtu: mtu}
+	d := &Driver{run: dir, log: log, private: true, name: name, mtu: mtu}
 	d.use(findPlace())
 	return d, nil
 }

@@ -18,6 +18,8 @@ type slirp4netns struct {
 	bin string
 	at  place
 	mtu int
+	// only4 leaves IPv6 out, for which it has one place: places6[0].
+	only4 bool
 
 	mu    sync.Mutex
 	alive *os.File      // the program ends when this is closed; nil: none runs
@@ -98,10 +100,13 @@ const (
 // args: as with pasta, the loopback interface of the host is behind the gateway.
 func (s *slirp4netns) args(pid int, netns string) []string {
 	list := []string{Slirp4netns,
-		"--configure", "--mtu=" + strconv.Itoa(s.mtu), "--cidr=" + s.at.v4.String(), "--enable-ipv6",
+		"--configure", "--mtu=" + strconv.Itoa(s.mtu), "--cidr=" + s.at.v4.String(),
 		// Its own sandbox does not get along with a detached namespace, and its
 		// seccomp filter is fatal where a system call is new to it.
 		"--ready-fd=" + strconv.Itoa(readyFD), "--exit-fd=" + strconv.Itoa(exitFD),
+	}
+	if !s.only4 {
+		list = append(list, "--enable-ipv6")
 	}
 	if pid == ownUserns {
 		// It starts as root of the user namespace, and is to stay so no longer than needed.

@@ -44,7 +44,7 @@ func (d *Driver) watch(pid int, netns string, r *record, ended <-chan struct{}) 
 	return func() error {
 		cancel()
 		<-w.done
-		return d.inner.stop()
+		return d.helper().stop()
 	}
 }
 
@@ -67,7 +67,7 @@ func (w *watch) keep(ctx context.Context, ended <-chan struct{}) {
 			if time.Since(since) > calm {
 				pause = firstPause
 			}
-			fmt.Fprintf(w.d.log, "slirp: %s has ended; starting it again\n", w.d.name)
+			fmt.Fprintf(w.d.log, "slirp: %s has ended; starting it again\n", w.d.Name())
 			select {
 			case <-ctx.Done():
 				return
@@ -86,9 +86,15 @@ func (w *watch) keep(ctx context.Context, ended <-chan struct{}) {
 
 // start is one attempt; nil if it has failed.
 func (w *watch) start(parent context.Context, r *record) <-chan struct{} {
-	ctx, cancel := context.WithTimeout(parent, startTimeout)
-	defer cancel()
-	ended, err := w.d.inner.start(ctx, w.pid, w.netns)
+	try := func() (<-chan struct{}, error) {
+		ctx, cancel := context.WithTimeout(parent, startTimeout)
+		defer cancel()
+		return w.d.helper().start(ctx, w.pid, w.netns)
+	}
+	ended, err := try()
+	if err != nil && parent.Err() == nil && w.d.lost(err) {
+		ended, err = try()
+	}
 	stopped := parent.Err() != nil
 	reason := w.d.finish(r, err)
 	if reason != "" && reason != w.said && !stopped {

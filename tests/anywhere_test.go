@@ -109,3 +109,65 @@ apt-get install -y /thing.deb
 dpkg -s thing | grep -q 'install ok installed'
 echo done $(stat -c '%u %g' /usr/share/thing/file)
 `
+
+// A path may have anything in it but NUL: what separates the options of a mount, and
+// what separates words and lines. Whatever mounts the roots.
+func TestAnyCharacterInAPath(t *testing.T) {
+	t.Parallel()
+	Need(t, "busybox", "overlay")
+	// Fuse-overlayfs takes colons for separators, and says so.
+	for overlay, name := range map[string]string{"": "a:b,c\\d e\n'f\"%s$x", "fuse": "a,c\\d e\n'f\"%s$x"} {
+		t.Run("overlay "+overlay, func(t *testing.T) {
+			if overlay != "" {
+				Need(t, "fuse")
+			}
+			e := Sbx(t)
+			home := filepath.Join(e.Root, name)
+			ctx := filepath.Join(home, "ctx")
+			if err := os.MkdirAll(ctx, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			e.Extra = append(e.Extra, "HOME="+home, "SBX_DATA="+home+"/data", "XDG_RUNTIME_DIR=", "SBX_RUN="+home+"/run", "SBX_OVERLAY="+overlay)
+			defer func() {
+				if r := e.Run("system", "reset", "-f"); r.Code != 0 {
+					t.Errorf("%+v", r)
+				}
+			}()
+			if err := os.WriteFile(filepath.Join(ctx, "Dockerfile"), []byte("FROM small\nCOPY Dockerfile /copied\nRUN echo built >/built && chown 5:5 /built\nRUN rm /copied\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			e.OK("import", os.Getenv("SBX_TEST_BUSYBOX"), "small")
+			e.OK("build", "-q", "-t", "image", ctx)
+			e.OK("run", "-d", "--name", "box", "-v", "vol:/vol", "image", "sh", "-c", "echo x >/new; exec sleep 1000")
+			e.Is("built\n5 5", "exec", "box", "sh", "-c", "cat /built; stat -c '%u %g' /built; ls /copied 2>/dev/null || :")
+			e.Eventually("it has written", func() bool { return e.Run("exec", "box", "test", "-e", "/new").Code == 0 })
+			if diff := e.OK("diff", "box"); !strings.Contains(diff, "A /new") {
+				t.Errorf("diff: %s", diff)
+			}
+			e.OK("cp", "box:/new", filepath.Join(home, "got"))
+			e.OK("stop", "-t", "0", "box")
+			e.OK("cp", filepath.Join(home, "got"), "box:/again")
+			e.OK("commit", "-q", "box", "committed")
+			e.Is("x", "run", "--rm", "-v", e.Root+":/h", "committed", "cat", "/again")
+			e.export(filepath.Join(home, "box.tar"), "box")
+			e.OK("save", "-q", "-o", filepath.Join(home, "image.tar"), "image")
+			e.OK("rm", "box")
+			e.OK("rmi", "image", "committed")
+			e.OK("load", "-q", "-i", filepath.Join(home, "image.tar"))
+			e.Is("built", "run", "--rm", "image", "cat", "/built")
+			if all := doctor(t, func(args ...string) Result { return e.Run(args...) }); all["image store"].Level != "green" || all["overlay"].Level != "green" {
+				t.Errorf("%+v", all)
+			}
+		})
+	}
+}
+
+func TestFuseOverlayfsRefusesColons(t *testing.T) {
+	t.Parallel()
+	Need(t, "busybox", "fuse")
+	e := Sbx(t)
+	e.Extra = append(e.Extra, "SBX_DATA="+e.Data+"/a:b", "SBX_OVERLAY=fuse")
+	e.Run("import", os.Getenv("SBX_TEST_BUSYBOX"), "small")
+	e.Fails(125, "takes the colon in "+e.Data+"/a:b", "run", "--rm", "small", "true")
+	e.OK("system", "reset", "-f")
+}

@@ -405,7 +405,7 @@ func TestCopyFull(t *testing.T) {
 
 // A program that swaps a directory for a link to the host's as fast as it can, while
 // files are copied in both directions: CVE-2018-15664, CVE-2019-10152.
-func TestCopyRacingProgram(t *testing.T) {
+func TestThreat23CopyRacesProgram(t *testing.T) {
 	t.Parallel()
 	e := Sbx(t)
 	image := e.Busybox()

@@ -66,6 +66,10 @@ func TestFuseSource(t *testing.T) {
 	uid := strconv.Itoa(os.Getuid())
 	e.Is(uid+" /s/mine", "run", "--rm", "--userns", "keep-id", "-v", at+":/s", image, "sh", "-c", "echo >/s/mine; stat -c '%u %n' /s/mine")
 	e.Is("text", "run", "--rm", "--cap-add", "SYS_ADMIN", "-v", at+":/s", image, "cat", "/s/file")
+	e.Is("text\nx", "run", "--rm", "-v", at+":/s:O", image, "sh", "-c", "cat /s/file; echo; echo x >/s/file; rm -r /s/sub; cat /s/file")
+	if text, err := os.ReadFile(filepath.Join(from, "file")); string(text) != "text" {
+		t.Errorf("below an overlay: %q, %v", text, err)
+	}
 	// Somebody else it is not for, and that is FUSE's rule.
 	if r := e.Run("run", "--rm", "-u", "5", "-v", at+":/s", image, "cat", "/s/file"); r.Code != 1 || !strings.Contains(r.Err, "Permission denied") {
 		t.Errorf("as somebody else: %+v", r)

@@ -11,42 +11,61 @@ import (
 	"time"
 
 	"sbx/tests/promised"
+
+	"golang.org/x/sys/unix"
 )
 
 // probes say why a feature is missing on this machine, or nil.
 var probes = map[string]func() error{
-	"userns":  func() error { return output("unshare", "--user", "--map-root-user", "true") },
-	"subids":  func() error { return output("unshare", "--user", "--map-root-user", "--map-auto", "true") },
-	"overlay": probeOverlay,
-	"fuse":    func() error { return errors.Join(writable("/dev/fuse"), program("fuse-overlayfs")) },
-	"bindfs":  func() error { return errors.Join(writable("/dev/fuse"), program("bindfs"), program("fusermount3")) },
-	"pty":     func() error { return exists("/dev/ptmx") },
-	"rootfs":  func() error { return archive("SBX_TEST_ROOTFS") },
-	"busybox": func() error { return archive("SBX_TEST_BUSYBOX") },
-	"python":  func() error { return errors.Join(archive("SBX_TEST_PYTHON"), archive("SBX_TEST_WHEELS")) },
-	"pasta":   probePasta,
-	"tmux":    func() error { return program("tmux") },
-	"strace":  func() error { return output("strace", "-o", "/dev/null", "true") },
-	"zsh":     func() error { return program("zsh") },
-	"fish":    func() error { return program("fish") },
-	"bzip2":   func() error { return program("bzip2") },
-	"zstd":    func() error { return program("zstd") },
-	"xz":      func() error { return program("xz") },
-	"deb":     func() error { return errors.Join(program("dpkg-deb"), program("make"), exists("../Makefile")) },
+	"userns":      func() error { return output("unshare", "--user", "--map-root-user", "true") },
+	"subids":      func() error { return output("unshare", "--user", "--map-root-user", "--map-auto", "true") },
+	"overlay":     probeOverlay,
+	"fuse":        func() error { return errors.Join(writable("/dev/fuse"), program("fuse-overlayfs")) },
+	"bindfs":      func() error { return errors.Join(writable("/dev/fuse"), program("bindfs"), program("fusermount3")) },
+	"landlock":    landlockThere,
+	"pty":         func() error { return exists("/dev/ptmx") },
+	"rootfs":      func() error { return archive("SBX_TEST_ROOTFS") },
+	"busybox":     func() error { return archive("SBX_TEST_BUSYBOX") },
+	"python":      func() error { return errors.Join(archive("SBX_TEST_PYTHON"), archive("SBX_TEST_WHEELS")) },
+	"pasta":       probePasta,
+	"slirp4netns": func() error { return errors.Join(program("slirp4netns"), writable("/dev/net/tun")) },
+	"tmux":        func() error { return program("tmux") },
+	"strace":      func() error { return output("strace", "-o", "/dev/null", "true") },
+	"zsh":         func() error { return program("zsh") },
+	"fish":        func() error { return program("fish") },
+	"bzip2":       func() error { return program("bzip2") },
+	"zstd":        func() error { return program("zstd") },
+	"xz":          func() error { return program("xz") },
+	"deb":         func() error { return errors.Join(program("dpkg-deb"), program("make"), exists("../Makefile")) },
 	// All three: a registry that only sbx talks to shows little.
 	"registry": func() error {
 		return errors.Join(program("docker-registry"), program("skopeo"), program("podman"))
 	},
 	"aptmirror": func() error { return archive("SBX_TEST_DEBS") },
 	"go":        func() error { return program("go") },
+	// Podman's own containers, which take a cgroup hierarchy that not every machine gives.
+	"podmanrun": probePodmanRun,
 	"buildah":   func() error { return program("buildah") },
 	"git":       func() error { return program("git") },
+	"ssh": func() error {
+		return errors.Join(program("ssh"), program("ssh-agent"), program("ssh-keygen"), program("ldd"))
+	},
+	"sshd":      func() error { return program("sshd") },
+	"emulation": probeEmulation,
 	// A systemd of the user's that answers on the session's D-Bus.
 	"systemd": func() error {
 		return output("busctl", "--user", "--quiet", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
 			"org.freedesktop.DBus.Peer", "Ping")
 	},
 	"cgroups": probeCgroups,
+}
+
+func landlockThere() error {
+	_, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // Need skips the test when the machine lacks one of the features; when SBX_MUST
@@ -95,6 +114,18 @@ func probePasta() error {
 		return err
 	}
 	return tun.Close()
+}
+
+func probePodmanRun() error {
+	dir, err := os.MkdirTemp("", "sbx-podman-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// Whatever the image is, its absence is told after what cannot be done.
+	root := dir + "/root"
+	return output("sh", "-ec", "mkdir -p "+root+"; tar -xf \"$SBX_TEST_BUSYBOX\" -C "+root+
+		"; podman --root "+dir+"/s --runroot "+dir+"/r --cgroup-manager cgroupfs run --rm --network none --rootfs "+root+" true")
 }
 
 // probeCgroups asks systemd for a cgroup that the user may divide, with the three

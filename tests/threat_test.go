@@ -425,7 +425,7 @@ func TestThreat46NothingIsWeakenedSilently(t *testing.T) {
 		"--runtime runc", "--shm-size -1", "--storage-opt size=1g", "--security-opt apparmor=x", "--security-opt label=disable", "--security-opt no-such",
 		"--security-opt seccomp=/no/such/file", "--security-opt seccomp=", "--cap-add NO_SUCH", "--cap-drop CAP_NO_SUCH", "--ipc container:x", "--pid container:no-such-box",
 		"--pid no-such", "--uts container:x", "--restart always:1", "--restart no-such", "--restart always --rm", "--log-driver syslog", "--log-opt a=b", "--health-retries -1", "--health-interval 1us", "--no-healthcheck --health-cmd true", "--volumes-from x", "-v n:/mnt",
-		"-v mnt", "-v n-:/mnt:rslave", "-v name:/mnt:O", "-v /etc:/mnt:rshared", "-v /etc:/mnt:no-such", "-v /no/such/dir:/mnt", "--mount type=image,target=/mnt", "--mount source=name,target=/mnt,volume-opt=type=nfs", "--mount type=bind,source=/etc,target=/mnt,bind-propagation=shared",
+		"-v mnt", "-v n-:/mnt:rslave", "-v name:/mnt:O,upperdir=/tmp", "-v name:/mnt:O,slave", "-v /etc/passwd:/mnt:O", "-v /etc:/mnt:rshared", "-v /etc:/mnt:no-such", "-v /no/such/dir:/mnt", "--mount type=image,target=/mnt", "--mount source=name,target=/mnt,volume-opt=type=nfs", "--mount type=bind,source=/etc,target=/mnt,bind-propagation=shared",
 		"--mount type=bind,source=/etc", "--tmpfs /mnt:size=lots", "--tmpfs /mnt:no-such", "--tmpfs mnt", "--ulimit nofile", "--ulimit no-such=1", "--ulimit nofile=2:1",
 		"--ulimit nofile=2000000000", "-u 100000000", "-u 4294967295", "--cgroup-parent ../x", "--cgroupns no-such", "--oom-score-adj -1001", "-q --platform linux/s390x", "-q --pull always",
 		"--stop-signal NO_SUCH", "--domainname x", "--isolation hyperv", "--no-such-flag", "--annotation a=b", "--device-cgroup-rule a", "-w relative",

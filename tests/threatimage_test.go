@@ -158,18 +158,23 @@ func TestThreat06MountTargetSwapped(t *testing.T) {
 	out := e.outside()
 	image := e.Busybox()
 	shared, given := t.TempDir(), t.TempDir()
-	swap := "cd /vol; ln -s " + out + " l; mkdir d; echo go; while :; do mv -T d x; mv -T x d; mv -T l x; mv -T x l; done"
+	if err := os.WriteFile(filepath.Join(given, "given"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Removed and made anew, since a victim may have made a directory there meanwhile.
+	swap := "cd /vol; echo go; while :; do rm -rf x; mkdir x; rm -rf x; ln -s " + out + " x; done"
 	e.OK("run", "-d", "--name", "swapper", "-v", shared+":/vol", image, "sh", "-c", swap)
 	e.Eventually("it swaps", func() bool { return e.Run("logs", "swapper").Out == "go\n" })
-	won := 0
+	found := map[string]int{}
 	for range 60 {
-		r := e.Run("run", "--rm", "-v", shared+":/vol", "-v", given+":/vol/x/new", image, "sh", "-c", "touch /vol/x/new/here")
-		if r.Code == 0 {
-			won++
-		}
+		// Behind the link is the sandbox's own directory of that name.
+		r := e.Run("run", "--rm", "-v", shared+":/vol", "-v", given+":/vol/x/new", image, "sh", "-c", "if [ -e "+out+"/new/given ]; then echo link; else echo directory; fi")
+		found[r.Out]++
+		isEmpty(t, out)
 	}
-	t.Logf("%d of 60 mounts found a directory", won)
-	isEmpty(t, out)
+	if found["link\n"] == 0 || found["directory\n"] == 0 {
+		t.Errorf("mounts found %v: this tests nothing", found)
+	}
 	if r := e.Run("exec", "swapper", "true"); r.Code != 0 {
 		t.Errorf("the attacker has ended before its victims: %+v", r)
 	}

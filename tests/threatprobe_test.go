@@ -33,6 +33,7 @@ func init() {
 	attacks = map[string]func([]string){
 		"exe": attackExe, "hunt": attackHunt, "trace": attackTrace, "remount": attackRemount, "uncover": attackUncover,
 		"spread": attackSpread, "rights": attackRights, "sti": attackInput, "exhaust": attackExhaust,
+		"confined": attackConfined, "mountless": mountless, "overlayless": overlayless,
 	}
 	maps.Copy(attacks, networkProbes())
 	attack, known := attacks[name]

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"sbx/tests/instance"
 )
 
 // myself is who the tests run as.
@@ -179,7 +182,7 @@ func TestUsernsKeepIDFaults(t *testing.T) {
 	Need(t, "fuse")
 	image := e.Seeded()
 	e.OK("run", "-d", "--name", "first", "--userns", "keep-id", image, "sleep", "1000")
-	server := e.roles()["sbx-owners"]
+	server := e.showing()
 	if len(server) != 1 {
 		t.Fatalf("%d servers", len(server))
 	}
@@ -187,7 +190,7 @@ func TestUsernsKeepIDFaults(t *testing.T) {
 	e.Is("text", "exec", "-u", "70", "first", "cat", "/data/file") // nobody has read it so far
 	e.OK("run", "-d", "--name", "second", "--userns", "keep-id", image, "sleep", "1000")
 	e.OK("run", "--rm", "--userns", "keep-id", image, "true")
-	if n := len(e.roles()["sbx-owners"]); n != 2 {
+	if n := len(e.showing()); n != 2 {
 		t.Errorf("%d servers after a new supervisor's start", n)
 	}
 	kill(t, server[0])
@@ -224,8 +227,45 @@ func TestUsernsKeepIDAtOnce(t *testing.T) {
 			t.Errorf("%d: %+v", i, r)
 		}
 	}
-	if n := len(e.roles()["sbx-owners"]); n != 1 {
+	if n := len(e.showing()); n != 1 {
 		t.Errorf("%d servers", n)
+	}
+}
+
+// showing are the servers that show something: one more may wait for its turn.
+func (e *Env) showing() []instance.Process {
+	var all []instance.Process
+	for _, p := range e.roles()["sbx-owners"] {
+		open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		for _, fd := range open {
+			if name, err := os.Readlink(fd); err == nil && name == "/dev/fuse" {
+				all = append(all, p)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// What is made ready for the next sandbox with keep-id has the ids of the last one that was
+// asked for, and serves nobody who asks for others.
+func TestUsernsKeepIDReady(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	Need(t, "fuse")
+	image := e.Seeded()
+	uid, gid, _ := myself(t)
+	for _, c := range [][2]string{
+		{":uid=500,gid=600", "500:600"}, {"", uid + ":" + gid}, {":uid=501,gid=600", "501:600"}, {":uid=501,gid=601", "501:601"}, {":uid=500,gid=600", "500:600"},
+	} {
+		for range 3 { // the first is made for it, the next find what was made ready
+			e.Is(c[1]+"\n0:0\n70:71\n0:0", "run", "--rm", "--userns", "keep-id"+c[0], image, "sh", "-c", "echo $(id -u):$(id -g); stat -c %u:%g / /data /etc/hosts")
+			time.Sleep(100 * time.Millisecond)
+		}
+		e.Is("0:0", "run", "--rm", image, "sh", "-c", "echo $(id -u):$(id -g)")
 	}
 }
 

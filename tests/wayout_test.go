@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -294,4 +295,38 @@ func TestWayOutWithoutTheProgram(t *testing.T) {
 	e.Fails(125, "--network bridge is the way out that all share", "run", "--rm", "--network", "pasta", "busybox", "true")
 	e.Fails(125, "there is no way out", "run", "--rm", "--network", "bridge:allow-host-loopback", "busybox", "true")
 	e.noWayLeft("a start that failed")
+}
+
+// A pasta that is there and does not work, as under a security module that forbids it, is
+// replaced by slirp4netns, and that is said once.
+func TestPastaThatFails(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	Need(t, "pasta")
+	if err := program("slirp4netns"); err != nil {
+		promised.OrSkip(t, "pasta", err)
+	}
+	bin := filepath.Join(e.Home, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "pasta"), []byte("#!/bin/sh\necho no such luck >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e.Extra = append(e.Extra, "PATH="+bin+":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+	image := e.Busybox()
+	r := e.Run("run", "--rm", image, "true")
+	if r.Code != 0 || strings.Count(r.Err, "\n") != 1 || !strings.HasPrefix(r.Err, "sbx: note: ") ||
+		!strings.Contains(r.Err, "slirp4netns is used in the place of pasta: pasta: exit status 1: no such luck") {
+		t.Errorf("%+v", r)
+	}
+	e.OK("run", "--rm", image, "true")
+	if got := e.OK("info", "-f", "{{.NetworkDriver}} {{.Warnings}}"); !strings.HasPrefix(got, "slirp4netns ") || !strings.Contains(got, "no such luck") {
+		t.Errorf("%q", got)
+	}
+	if f := doctor(t, func(args ...string) Result { return e.Run(args...) })["way out"]; f.Level != "yellow" || !strings.Contains(f.What, "no such luck") || f.Fix == "" {
+		t.Errorf("%+v", f)
+	}
+	// Who asks for pasta gets nothing else.
+	e.Fails(125, "no such luck", "run", "--rm", "--network", "pasta", image, "true")
 }

@@ -20,13 +20,14 @@ import (
 
 // Names of findings.
 const (
-	namespacesCheck = "user namespaces"
+	NamespacesCheck = "user namespaces"
 	idsCheck        = "subordinate ids"
 )
 
-// lostNamespaces and lostIDs are what does not work without.
+// These are what does not work without.
 const (
-	lostNamespaces = "no sandbox can be started"
+	lostNamespaces = "no sandbox can be started; Landlock and seccomp alone confine what sbx run host runs"
+	lostSandboxes  = "no sandbox can be started"
 	lostIDs        = "all files of images and sandboxes belong to you: other owners are not kept, and programs cannot become another user"
 )
 
@@ -39,7 +40,7 @@ const awaitFD = 3
 // no user namespaces. It ends with ctx, at the latest; the caller waits for it.
 func Enter(ctx context.Context, h Host, command func(context.Context) *exec.Cmd) (*exec.Cmd, []api.Finding) {
 	if h.NoNewPrivileges {
-		return nil, []api.Finding{api.Lacking(api.Red, namespacesCheck, NoNewPrivileges(), "sbx does not start here", api.Remedy{})}
+		return nil, []api.Finding{api.Lacking(api.Red, NamespacesCheck, NoNewPrivileges(), lostNamespaces, api.Remedy{})}
 	}
 	source, reason, r := choose(h)
 	var findings []api.Finding
@@ -55,7 +56,7 @@ func Enter(ctx context.Context, h Host, command func(context.Context) *exec.Cmd)
 		}
 		// The supervisor fails where a map that ought to be possible is refused: that
 		// something is broken is not to be hidden by running with less.
-		findings = append(findings, api.Lacking(api.Red, idsCheck, err, lostNamespaces, broken(h)))
+		findings = append(findings, api.Lacking(api.Red, idsCheck, err, lostSandboxes, broken(h)))
 	}
 	cmd, _, err := enter(ctx, h, Single, command)
 	if err != nil {
@@ -65,7 +66,7 @@ func Enter(ctx context.Context, h Host, command func(context.Context) *exec.Cmd)
 }
 
 func namespacesFound() api.Finding {
-	f := api.Finding{Name: namespacesCheck, Level: api.Green, What: "can be made"}
+	f := api.Finding{Name: NamespacesCheck, Level: api.Green, What: "can be made"}
 	const few = 64 // a sandbox takes one, and one more with users of its own
 	if most, err := strconv.Atoi(setting("user/max_user_namespaces")); err == nil && most < few {
 		f.Level, f.What = api.Yellow, fmt.Sprintf("can be made, but no more than %d", most)
@@ -79,7 +80,7 @@ func Restricted(err error) api.Finding {
 	why, r := restriction(err, setting)
 	e := *api.Wrap("create namespaces", "", err)
 	e.Hint = why
-	return api.Finding{Name: namespacesCheck, Level: api.Red, What: e.Error(), Lost: lostNamespaces, Remedy: r}
+	return api.Finding{Name: NamespacesCheck, Level: api.Red, What: e.Error(), Lost: lostNamespaces, Remedy: r}
 }
 
 // broken is what to do about helpers that refuse the ranges that the files have.
@@ -104,6 +105,9 @@ func enough(mapped int, source Source) api.Finding {
 		from = "getsubids"
 	}
 	f := api.Finding{Name: idsCheck, Level: api.Green, What: fmt.Sprintf("%d beside your own, from %s", mapped, from)}
+	if source == Root {
+		f.What = fmt.Sprintf("%d from %d on; root itself is in no sandbox", mapped+1, os.Getuid())
+	}
 	if mapped < usualLength-1 {
 		f.Level, f.Lost = api.Yellow, "images with files of owners above that, such as nobody (65534), cannot be unpacked"
 		f.Text = "a range of " + strconv.Itoa(usualLength) + " ids is usual: see subuid(5)"
@@ -179,7 +183,11 @@ func writeMaps(ctx context.Context, h Host, source Source, pid int) (mapped int,
 			args = append(args, strconv.Itoa(next), strconv.Itoa(r.Start), strconv.Itoa(r.Length))
 			next += r.Length
 		}
-		if out, err := exec.CommandContext(ctx, m.helper, args...).CombinedOutput(); err != nil {
+		if source == Root {
+			if err := writeGiven(args, m.file); err != nil {
+				return 0, err
+			}
+		} else if out, err := exec.CommandContext(ctx, m.helper, args...).CombinedOutput(); err != nil {
 			return 0, api.Errorf("run", m.helper, "%s", strings.Join(append(strings.Fields(string(out)), "("+err.Error()+")"), " "))
 		}
 		if most == 0 || next-1 < most {
@@ -193,6 +201,8 @@ func ranges(h Host, source Source) (uids, gids []Range, err error) {
 	switch source {
 	case Static:
 		return ParseRanges(h.Subuid, h.Name, h.UID), ParseRanges(h.Subgid, h.Name, h.UID), nil
+	case Root:
+		return []Range{h.Given.UIDs}, []Range{h.Given.GIDs}, nil
 	case Dynamic:
 		name := h.Name
 		if u, err := user.Current(); err == nil {

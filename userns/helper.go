@@ -1,6 +1,7 @@
 package userns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +12,7 @@ import (
 // Helpers makes directory dir with stand-ins for newuidmap, newgidmap and
 // getsubids, all of them links to exe. At the front of $PATH, and with
 // $GETSUBIDS set to the last, they let rootlesskit make a namespace with the
-// user's own id alone: exe calls Helper first of all.
+// user's own id alone, or with those that are given: exe calls Helper first of all.
 func Helpers(dir, exe string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -32,13 +33,21 @@ func Helpers(dir, exe string) error {
 // Helper plays the part that the program was called by, if it is one of a
 // helper, and says whether it did.
 func Helper(args []string) (bool, error) {
+	write := ownID
+	g, err := given()
+	if g != nil {
+		write = writeGiven
+	}
 	switch filepath.Base(args[0]) {
 	case "newuidmap":
-		return true, ownID(args[1:], "uid_map")
+		return true, errors.Join(err, write(args[1:], "uid_map"))
 	case "newgidmap":
-		return true, ownID(args[1:], "gid_map")
+		return true, errors.Join(err, write(args[1:], "gid_map"))
 	case "getsubids":
-		return true, noRange()
+		if g != nil {
+			return true, g.print(args[1:])
+		}
+		return true, errors.Join(err, noRange())
 	}
 	return false, nil
 }

@@ -24,6 +24,7 @@ const (
 	Static  Source = "static"  // /etc/subuid and /etc/subgid
 	Dynamic Source = "dynamic" // getsubids(1), by way of nsswitch.conf
 	Single  Source = "single"
+	Root    Source = "root" // Host.Given
 )
 
 // Host is what the choice of a source depends on.
@@ -36,6 +37,8 @@ type Host struct {
 	NoNewPrivileges bool   // the process may not gain privilege by execve, prctl(2)
 	// Maps of the user namespace that the process is in; empty: every id exists there.
 	UIDs, GIDs []Extent
+	// Given are the ids of a process that has been root's, see Become.
+	Given *Given
 }
 
 // Plan chooses the source of ids. A non-nil error with Single says why there is
@@ -53,6 +56,10 @@ func Plan(h Host) (Source, *api.Error) {
 func choose(h Host) (Source, *api.Error, api.Remedy) {
 	const op = "map subordinate ids"
 	switch {
+	case h.Given != nil:
+		return Root, nil, api.Remedy{}
+	case h.UID == 0:
+		return Single, api.Wrap(op, "", errOnlyRoot), api.Remedy{Text: "give the container more ids, and these capabilities"}
 	case h.NoNewPrivileges:
 		return Single, api.Errorf(op, "", "no_new_privs is set, newuidmap cannot gain privilege"),
 			api.Remedy{Text: "start the first sbx command outside this sandbox or service"}
@@ -156,6 +163,9 @@ func ThisHost() Host {
 	// Where they cannot be read, newuidmap will say what is wrong.
 	if uids, gids, err := Mapping(); err == nil {
 		h.UIDs, h.GIDs = uids, gids
+	}
+	if g, err := given(); err == nil {
+		h.Given = g
 	}
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	h.NoNewPrivileges = err == nil && nnp == 1

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/moby/patternmatcher"
 	"golang.org/x/sys/unix"
@@ -123,7 +124,7 @@ func (w *walk) below(d *entry, depth int, above matches) error {
 
 // entry visits one name. What goes away meanwhile is not there.
 func (w *walk) entry(d *entry, name string, depth int, above matches) error {
-	e := &entry{at: int(d.dir.Fd()), name: name, rel: path.Join(d.rel, name), path: d.path + "/" + name}
+	e := &entry{at: int(d.dir.Fd()), name: name, rel: path.Join(d.rel, name), path: strings.TrimSuffix(d.path, "/") + "/" + name}
 	real := path.Join(w.at.real(), e.rel)
 	var here matches
 	ignored, info, err := w.ignore.match(real, above.ignore)

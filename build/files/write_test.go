@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,6 +314,28 @@ func TestWriteStops(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// What is left out is said by the name that it has in the context.
+func TestWriteNotes(t *testing.T) {
+	top := t.TempDir()
+	plant(t, top, "to/ from/d/")
+	var said []string
+	for _, name := range []string{"from/s", "from/d/s"} {
+		if err := unix.Mknod(filepath.Join(top, name), unix.S_IFSOCK|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := copyAll(t, top+"/from", top+"/to", func(c *Copy, _ *Root) {
+		c.Note = func(path, _ string) { said = append(said, path) }
+	})
+	slices.Sort(said)
+	if want := []string{"the context: /d/s", "the context: /s"}; err != nil || !slices.Equal(said, want) {
+		t.Errorf("%q, %v, want %q", said, err, want)
+	}
+	if got := tree(t, top+"/to"); got != "d/" {
+		t.Errorf("copied: %s", got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,7 +59,7 @@ func fetchGit(ctx context.Context, source string, g gitOptions, o *Options) (*Tr
 	if err != nil {
 		return nil, err
 	}
-	repo := &repository{gitRef: r, dir: filepath.Join(p.path, "tree"), local: g.context && r.scheme == "file", agent: o.Agent}
+	repo := &repository{gitRef: r, dir: filepath.Join(p.path, "tree"), asked: g.context, local: g.context && r.scheme == "file", agent: o.Agent}
 	t := &Tree{private: p, root: files.Root{Shown: "the repository"}}
 	t.get = func(ctx context.Context) error { return t.checkOut(ctx, repo, &g) }
 	if err := t.resolve(ctx, repo, &g); err != nil {
@@ -74,6 +75,7 @@ func (g *gitOptions) keep() bool { return g.keepGitDir != nil && *g.keepGitDir }
 type repository struct {
 	*gitRef
 	dir   string
+	asked bool // the user has named it, not a Dockerfile
 	local bool // the user has named a directory: git may read it
 	agent string
 }
@@ -215,7 +217,8 @@ func (r *repository) fetch(ctx context.Context) error {
 	return err
 }
 
-// update gets the repositories that are a part of this one.
+// update gets the repositories that are a part of this one. Whoever has written it names
+// them, not the user: they are fetched like those of a Dockerfile.
 func (r *repository) update(ctx context.Context) error {
 	if _, err := os.Lstat(filepath.Join(r.dir, ".gitmodules")); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -224,7 +227,9 @@ func (r *repository) update(ctx context.Context) error {
 	if _, err := r.git(ctx, "remote", "add", "origin", r.shownRemote()); err != nil {
 		return err
 	}
-	_, err := r.git(ctx, "submodule", "-q", "update", "--init", "--recursive", "--depth=1")
+	parts := *r
+	parts.asked, parts.local = false, false
+	_, err := parts.git(ctx, "submodule", "-q", "update", "--init", "--recursive", "--depth=1")
 	return err
 }
 
@@ -239,8 +244,10 @@ func (r *repository) shownRemote() string {
 }
 
 // git runs git, and gives what it prints. Nothing of the repository is executed, and no
-// question is asked. The user's own configuration counts: it may say how the server is
-// reached.
+// question is asked. For a repository that the user has named the user's own
+// configuration counts: it may say how the server is reached. One that a Dockerfile names
+// must not be had with passwords of the user's: git has no home then, which is where
+// they, programs that know them (credential.helper) and ~/.netrc are found.
 func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 	name, err := exec.LookPath("git")
 	if err != nil {
@@ -248,19 +255,29 @@ func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 	}
 	safe := []string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "init.defaultBranch=main",
 		"-c", "advice.detachedHead=false", "-c", "protocol.ext.allow=never", "-c", "core.symlinks=true", "-c", "gc.auto=0"}
+	hidden := []string{"GIT_", "SSH_AUTH_SOCK="}
+	if !r.asked {
+		safe = append(safe, "-c", "credential.helper=") // none of /etc/gitconfig either
+		hidden = append(hidden, "HOME=", "XDG_CONFIG_HOME=")
+	}
 	cmd := exec.CommandContext(ctx, name, append(safe, args...)...)
 	cmd.Dir = r.dir
 	protocols := "http:https:ssh:git"
 	if r.local {
 		protocols = "file"
 	}
+	// The environment is that of the first command of the user's: its agent is none that
+	// he has given to this build.
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "GIT_") {
+		if !slices.ContainsFunc(hidden, func(name string) bool { return strings.HasPrefix(v, name) }) {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+	if !r.asked {
+		cmd.Env = append(cmd.Env, "HOME=/dev/null")
+	}
 	cmd.Env = append(cmd.Env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_ALLOW_PROTOCOL="+protocols,
-		"GIT_SSH_COMMAND="+sshCommand(os.Getenv("HOME")), "GIT_DIR="+filepath.Join(r.dir, ".git"), "LC_ALL=C")
+		"GIT_SSH_COMMAND="+r.sshCommand(os.Getenv("HOME")), "GIT_DIR="+filepath.Join(r.dir, ".git"), "LC_ALL=C")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if r.agent != "" {
@@ -271,41 +288,25 @@ func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	asUser(cmd.SysProcAttr)
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		return "", api.Errorf("clone", r.shown(), "%s", r.said(errs.String(), err))
+		return "", r.failure(errs.String(), err)
 	}
 	return out.String(), nil
 }
 
-// sshCommand is ssh as the user has it. Who is root in a user namespace is root to it
-// too, whatever HOME says.
-func sshCommand(home string) string {
-	args := []string{"ssh", "-o", "BatchMode=yes"}
-	at := func(name string) string { return filepath.Join(home, ".ssh", name) }
-	exists := func(name string) bool {
-		_, err := os.Stat(at(name))
-		return err == nil
+// failure is what git has said, and for ssh what to do about it.
+func (r *repository) failure(text string, err error) *api.Error {
+	e := api.Errorf("clone", r.shown(), "%s", r.said(text, err))
+	if r.scheme == "ssh" {
+		r.explainSSH(e, text)
 	}
-	if exists("config") {
-		args = append(args, "-F", at("config"))
-	}
-	if exists("known_hosts") {
-		args = append(args, "-o", "UserKnownHostsFile="+at("known_hosts"))
-	}
-	for _, key := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-		if exists(key) {
-			args = append(args, "-i", at(key))
-		}
-	}
-	for i, a := range args {
-		args[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-	}
-	return strings.Join(args, " ")
+	return e
 }
 
 // said is what git has said last that tells something, without the password.

@@ -31,15 +31,15 @@ func setOptions(m *api.Mount, words []string) error {
 			}
 		case "bind":
 			keep = append(keep, api.OptFlat)
-		case api.OptNoExec, api.OptSuid, api.OptDev, api.OptFlat, api.OptWritable:
+		case api.OptNoExec, api.OptSuid, api.OptDev, api.OptFlat, api.OptWritable, api.OptChown:
 			keep = append(keep, word)
 		case api.OptSlave, api.OptRslave:
 			if err := checkSlave(m); err != nil {
 				return err
 			}
 			keep = append(keep, word)
-		case api.OptChown:
-			if err := checkChown(m); err != nil {
+		case api.OptOverlay:
+			if err := checkOverlay(m); err != nil {
 				return err
 			}
 			keep = append(keep, word)
@@ -52,25 +52,33 @@ func setOptions(m *api.Mount, words []string) error {
 		return errors.New("what the host mounts there later would not be read-only: leave out ro, or slave")
 	case m.ReadOnly && slices.Contains(keep, api.OptChown):
 		return errors.New("the option U changes files, and ro keeps them as they are: give one of both")
+	case follows && slices.Contains(keep, api.OptOverlay):
+		return errors.New("an overlay does not show what the host mounts there later: leave out O, or slave")
 	case !m.ReadOnly && slices.Contains(keep, api.OptWritable):
 		return errors.New("the option writable is for a bind that is read-only")
 	}
 	m.Options = strings.Join(keep, ",")
+	if slices.Contains(keep, api.OptChown) && !slices.Contains(keep, api.OptOverlay) {
+		return checkChown(m)
+	}
 	return nil
 }
 
 func optionError(word string) error {
-	switch word {
+	key, _, _ := strings.Cut(word, "=")
+	switch key {
+	case "upperdir", "workdir":
+		return errors.New("what is written to an overlay goes with the sandbox: leave out " + key + ", or bind a copy")
 	case "create-src":
 		return errors.New("sbx makes nothing on the host: create the source first, for example with mkdir")
-	case "O":
-		return errors.New("sbx has no overlay mounts of a source: use ro, or copy it with sbx cp")
 	case "shared", "rshared":
 		return errors.New("a sandbox cannot mount on the host, so the option " + word + " has no meaning: use rslave")
+	case "unbindable", "runbindable":
+		return errors.New("nothing is shared with the sandbox that it could bind elsewhere on the host, so the option " + word + " has no meaning: leave it out")
 	case "idmap":
 		return errors.New("only root may map the ids of a mount: see the option U")
 	}
-	return errors.New("unknown option " + quote(word) + ": expected ro, rw, nocopy, noexec, suid, dev, rslave, nonrecursive, z or U")
+	return errors.New("unknown option " + quote(word) + ": expected ro, rw, nocopy, noexec, suid, dev, rslave, nonrecursive, z, U or O")
 }
 
 // relabel is SELinux's: on a host without it there is nothing to do.
@@ -107,6 +115,17 @@ func checkSlave(m *api.Mount) error {
 	}
 	if !heard {
 		return errors.New("the mount at " + quote(at) + " is private: nothing that is mounted there later is seen elsewhere")
+	}
+	return nil
+}
+
+// checkOverlay wants a directory: the kernel has no overlay of a file.
+func checkOverlay(m *api.Mount) error {
+	if m.Type != api.MountBind {
+		return nil
+	}
+	if st, err := os.Stat(m.Source); err == nil && !st.IsDir() {
+		return errors.New("the option O is for directories: bind the one that the file is in, or use ro")
 	}
 	return nil
 }

@@ -58,13 +58,15 @@ func (o *buildFlags) add(f *pflag.FlagSet) {
 		{&o.args, "build-arg", "", "`NAME[=VALUE]` of an ARG; without VALUE that of the environment"},
 		{&o.NoCacheOf, "no-cache-filter", "", "run every step of a `STAGE` again"},
 		{&o.secrets, "secret", "", "`id=NAME[,src=FILE|,env=VARIABLE]` for RUN --mount=type=secret"},
-		{&o.ssh, "ssh", "", "`default|NAME[=SOCKET]` of an agent for RUN --mount=type=ssh (default: $SSH_AUTH_SOCK)"},
+		{&o.ssh, "ssh", "", "`default|NAME[=SOCKET|KEY[,KEY]]`: agent ($SSH_AUTH_SOCK) or keys, for RUN --mount=type=ssh and git"},
 		{&o.labels, "label", "", "`KEY[=VALUE]` for the image"},
 		{&o.contexts, "build-context", "", "`NAME=DIR|docker-image://IMAGE|oci-layout://DIR|URL` for FROM and --from"},
 		{&o.AddHosts, "add-host", "", "`NAME:ADDRESS` for /etc/hosts of RUN"},
 		{&o.Allow, "allow", "", "`network.host|security.insecure` for RUN --network and --security"},
 		{&o.outputs, "output", "o", "`DIR|-|type=local|tar|oci|docker|image[,dest=PATH]` that the result goes to"},
 		{&o.ulimits, "ulimit", "", "`NAME=SOFT[:HARD]` for RUN"},
+		{&o.CacheFrom, "cache-from", "", "`NAME|type=registry|local,...` of a cache to take steps from"},
+		{&o.CacheTo, "cache-to", "", "`NAME|type=registry|local|inline,...[,mode=max]` of a cache to write"},
 	} {
 		f.VarP((*list)(flag.to), flag.name, flag.letter, flag.what)
 	}

@@ -120,9 +120,10 @@ func TestBuildRequests(t *testing.T) {
 		"--allow network.host --shm-size 1m ctx":            `{"limits":{"shm_size":1048576},"allow":["network.host"]} [dir ctx|FROM a]`,
 		"-o type=tar,dest=out.tar --metadata-file meta ctx": `{"output":{"type":"tar"},"metadata":true} [dir ctx|FROM a|empty out.tar|empty meta]`,
 		"-o out ctx": `{"output":{"type":"local"}} [dir ctx|FROM a|dir out]`,
-		"-o type=docker --load --rm --provenance=false ctx": `{} [dir ctx|FROM a]`,
-		"-o type=image,name=x ctx":                          `{"tags":["x"]} [dir ctx|FROM a]`,
-		"--progress rawjson -q ctx":                         `{"quiet":true,"progress":"rawjson"} [dir ctx|FROM a]`,
+		"-o type=docker --load --rm --provenance=false ctx":                       `{} [dir ctx|FROM a]`,
+		"--cache-from a --cache-from type=local,src=b --cache-to type=inline ctx": `{"cacheFrom":["a","type=local,src=b"],"cacheTo":["type=inline"]} [dir ctx|FROM a]`,
+		"-o type=image,name=x ctx":                                                `{"tags":["x"]} [dir ctx|FROM a]`,
+		"--progress rawjson -q ctx":                                               `{"quiet":true,"progress":"rawjson"} [dir ctx|FROM a]`,
 	} {
 		cmd := h.command(append([]string{"build"}, strings.Fields(words)...)...)
 		cmd.Stdin = strings.NewReader("piped")
@@ -157,6 +158,9 @@ func fillIn(wanted, got *api.Build) {
 		wanted.Pull = api.PullMissing
 	}
 	wanted.Reach = got.Reach
+	if len(wanted.CacheFrom)+len(wanted.CacheTo) > 0 && filepath.IsAbs(got.Dir) {
+		wanted.Dir = got.Dir
+	}
 }
 
 // TestBuildNames: Docker's other words for build.
@@ -242,28 +246,33 @@ func TestBuildPush(t *testing.T) {
 		want(t, result{err: "sbx: build: --push: there is no image with --output type=local\n", code: 125})
 }
 
-// TestBuildSSH: the agent's socket travels by its path; a file of keys is refused.
+// TestBuildSSH: the agent's socket travels by its path, keys as open files.
 func TestBuildSSH(t *testing.T) {
 	h := newHome(t)
 	got := h.builder()
 	h.write("Dockerfile", "FROM a")
-	h.write("key", "PRIVATE")
+	h.write("one", "PRIVATE")
+	h.write("two", "PRIVATE")
+	one, two := filepath.Join(h.dir, "one"), filepath.Join(h.dir, "two")
 	path := filepath.Join(h.dir, "agent")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	cmd := h.command("build", "--ssh", "default", "--ssh", "other=agent", ".")
+	cmd := h.command("build", "--ssh", "default", "--ssh", "other=agent", "--ssh", "keys=one,"+two, ".")
 	cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK="+path)
 	if r := finish(t, cmd); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
-	if b := <-got; !reflect.DeepEqual(b.SSH, []api.BuildSSH{{ID: "default", Socket: path}, {ID: "other", Socket: path}}) {
+	want := []api.BuildSSH{{ID: "default", Socket: path}, {ID: "other", Socket: path}, {ID: "keys", Keys: []string{one, two}}}
+	if b := <-got; !reflect.DeepEqual(b.SSH, want) {
 		t.Errorf("sent %+v", b.SSH)
 	}
-	h.sbx("build", "--ssh", "default=key", ".").
-		want(t, result{err: "sbx: build: --ssh default=key is not supported yet: it is no socket of an agent; add a key to your agent with ssh-add\n", code: 125})
+	h.sbx("build", "--ssh", "default=one,agent", ".").
+		want(t, result{err: "sbx: build: --ssh \"default=one,agent\": expected one agent, or keys\n", code: 125})
+	h.sbx("build", "--ssh", "default=none", ".").
+		want(t, result{err: "sbx: build: --ssh \"none\": no such file or directory\n", code: 125})
 }
 
 // TestBuildTerminal: on a terminal the progress is for one, of its size, and the

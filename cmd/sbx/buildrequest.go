@@ -42,6 +42,11 @@ func (o *buildFlags) read(s streams, fs *pflag.FlagSet) error {
 	if o.Rlimits, err = rlimits(o.ulimits); err != nil {
 		return err
 	}
+	if len(o.CacheFrom)+len(o.CacheTo) > 0 {
+		if o.Dir, err = os.Getwd(); err != nil {
+			return err
+		}
+	}
 	o.Reach, err = o.reach(s, fs)
 	return err
 }
@@ -147,24 +152,32 @@ func (o *buildFlags) readEpoch() error {
 	return nil
 }
 
-// readSSH reads --ssh. Keys in files would need an agent of our own.
+// readSSH reads --ssh ID[=SOCKET|KEY[,KEY...]]. The keys are opened by pack.
 func (o *buildFlags) readSSH() error {
 	for _, text := range o.ssh {
-		id, socket, given := strings.Cut(text, "=")
+		id, value, given := strings.Cut(text, "=")
 		if !given {
-			socket = os.Getenv("SSH_AUTH_SOCK")
+			value = os.Getenv("SSH_AUTH_SOCK")
 		}
-		if socket == "" {
+		if value == "" {
 			return invalid("--ssh", text, "no agent: SSH_AUTH_SOCK is not set")
 		}
-		path, err := existing("--ssh", socket)
-		if err != nil {
-			return err
+		it := api.BuildSSH{ID: id}
+		for _, name := range strings.Split(value, ",") {
+			path, err := existing("--ssh", name)
+			if err != nil {
+				return err
+			}
+			if st, err := os.Stat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
+				it.Socket = path
+			} else {
+				it.Keys = append(it.Keys, path)
+			}
 		}
-		if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeSocket == 0 {
-			return refused("--ssh "+text, "it is no socket of an agent; add a key to your agent with ssh-add")
+		if it.Socket != "" && strings.Contains(value, ",") {
+			return invalid("--ssh", text, "expected one agent, or keys")
 		}
-		o.SSH = append(o.SSH, api.BuildSSH{ID: id, Socket: path})
+		o.SSH = append(o.SSH, it)
 	}
 	return nil
 }

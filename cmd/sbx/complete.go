@@ -316,7 +316,7 @@ func knownNames(kind ...string) []string {
 		return nil
 	}
 	defer conn.Close()
-	if err := errors.Join(conn.Send(api.VerbNames, api.Names{Names: kind}), greet(conn)); err != nil {
+	if err := errors.Join(conn.Send(api.VerbNames, api.Names{Names: kind}), greet(conn, d)); err != nil {
 		return nil
 	}
 	text, err := collectFrom(conn)

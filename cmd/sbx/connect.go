@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ func request(verb string, body any, files ...*os.File) (*api.Conn, error) {
 		// got no hello was never seen and may be sent again.
 		err = conn.Send(verb, body, files...)
 		if err == nil {
-			err = greet(conn)
+			err = greet(conn, d)
 		}
 		if err == nil {
 			return conn, nil
@@ -83,9 +84,36 @@ func checkPeer(conn *api.Conn, uid int, path string) error {
 }
 
 func dial(d dirs.Dirs) (*api.Conn, error) {
-	conn, err := api.Dial(d.Socket(), false)
+	conn, err := dialAsOwner(d)
 	if err != nil && !absent(err) {
 		return nil, api.Wrap("connect", d.Socket(), errors.Unwrap(err))
+	}
+	return conn, err
+}
+
+// dialAsOwner connects as the user that the runtime directory belongs to: the supervisor
+// of root is an unprivileged one, and answers no other. Who connects is asked of the
+// kernel, and what of this thread is changed is nobody else's. setresuid(2), unix(7).
+func dialAsOwner(d dirs.Dirs) (*api.Conn, error) {
+	var st unix.Stat_t
+	if os.Geteuid() != 0 || unix.Stat(d.Run, &st) != nil || st.Uid == 0 {
+		return api.Dial(d.Socket(), false)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	become := func(uid uint32) error {
+		const same = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, uintptr(uid), same); errno != 0 {
+			return os.NewSyscallError("setresuid", errno)
+		}
+		return nil
+	}
+	if err := become(st.Uid); err != nil {
+		return nil, err
+	}
+	conn, err := api.Dial(d.Socket(), false)
+	if back := become(0); back != nil {
+		panic(back) // root's thread must not go on as somebody else
 	}
 	return conn, err
 }
@@ -100,7 +128,7 @@ func absent(err error) bool {
 const helloTimeout = 2 * time.Minute
 
 // greet reads the hello. io.EOF means that there was none.
-func greet(conn *api.Conn) error {
+func greet(conn *api.Conn, d dirs.Dirs) error {
 	if err := conn.SetReadDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return err
 	}
@@ -128,5 +156,19 @@ func greet(conn *api.Conn) error {
 			hello.Version, hello.Protocol, api.Version, api.Protocol).
 			WithHint("install sbx and sbxd of one version, then end the running sbxd; sandboxes survive that")
 	}
+	if os.Getenv("SBX_DATA") != "" && !sameDir(hello.Data, d.Data) {
+		return api.Errorf("use SBX_DATA", d.Data, "the supervisor at %s keeps its data in %s", d.Run, hello.Data).
+			WithHint("set SBX_RUN to a directory that is this one's alone, too")
+	}
 	return conn.SetReadDeadline(time.Time{})
+}
+
+// sameDir says that two paths lead to one directory.
+func sameDir(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, err1 := os.Stat(a)
+	two, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(one, two)
 }

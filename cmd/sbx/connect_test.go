@@ -102,11 +102,19 @@ func TestOneSupervisor(t *testing.T) {
 
 func TestOldSupervisor(t *testing.T) {
 	h := newHome(t)
-	h.fakeProtocol(api.Protocol+1, func(*api.Conn, *api.Packet) error { return nil })
+	h.fakeHello(api.Hello{Protocol: api.Protocol + 1, Version: "test"}, func(*api.Conn, *api.Packet) error { return nil })
 	got := h.sbx("ps")
 	want := fmt.Sprintf("sbx: talk to the supervisor: it is version test with protocol %d, this is sbx 0.1.0-dev with protocol %d: "+
 		"install sbx and sbxd of one version, then end the running sbxd; sandboxes survive that\n", api.Protocol+1, api.Protocol)
 	got.want(t, result{err: want, code: 1})
+}
+
+// One that was started with another data directory does not answer for this one.
+func TestOtherData(t *testing.T) {
+	h := newHome(t)
+	h.fakeHello(api.Hello{Protocol: api.Protocol, Data: "/elsewhere"}, func(*api.Conn, *api.Packet) error { return nil })
+	h.sbx("ps").want(t, result{code: 1, err: "sbx: use SBX_DATA " + h.data + ": the supervisor at " + h.run + " keeps its data in /elsewhere: " +
+		"set SBX_RUN to a directory that is this one's alone, too\n"})
 }
 
 // TestSupervisorGoingAway: one that ends before its hello is asked again.
@@ -132,7 +140,7 @@ func TestSupervisorGoingAway(t *testing.T) {
 			if err != nil {
 				return
 			}
-			conn.Send(api.KindHello, api.Hello{Protocol: api.Protocol})
+			conn.Send(api.KindHello, api.Hello{Protocol: api.Protocol, Data: h.data})
 			if p, err := conn.Recv(); err == nil {
 				requests <- p.Kind
 			}

@@ -36,7 +36,7 @@ func listen(path string) (int, error) {
 }
 
 // supervise serves connections until the socket is shut down.
-func supervise(fd int, protocol int, serve handler) {
+func supervise(fd int, hello api.Hello, serve handler) {
 	for {
 		c, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err != nil {
@@ -48,7 +48,7 @@ func supervise(fd int, protocol int, serve handler) {
 				return
 			}
 			defer conn.Close()
-			if conn.Send(api.KindHello, api.Hello{Protocol: protocol, Version: "test"}) != nil {
+			if conn.Send(api.KindHello, hello) != nil {
 				return
 			}
 			p, err := conn.Recv()
@@ -65,10 +65,10 @@ func supervise(fd int, protocol int, serve handler) {
 // fake starts a supervisor in this process.
 func (h home) fake(serve handler) {
 	h.t.Helper()
-	h.fakeProtocol(api.Protocol, serve)
+	h.fakeHello(api.Hello{Protocol: api.Protocol, Version: "test", Data: h.data}, serve)
 }
 
-func (h home) fakeProtocol(protocol int, serve handler) {
+func (h home) fakeHello(hello api.Hello, serve handler) {
 	h.t.Helper()
 	fd, err := listen(filepath.Join(h.run, "sock"))
 	if err != nil {
@@ -77,7 +77,7 @@ func (h home) fakeProtocol(protocol int, serve handler) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		supervise(fd, protocol, serve)
+		supervise(fd, hello, serve)
 	}()
 	h.t.Cleanup(func() {
 		unix.Shutdown(fd, unix.SHUT_RDWR)
@@ -100,7 +100,7 @@ func fakeDaemon() int {
 	fmt.Println("ready")
 	served := make(chan struct{}, 100)
 	clients, _ := strconv.Atoi(os.Getenv("SBX_TEST_SERVE"))
-	go supervise(fd, api.Protocol, func(c *api.Conn, p *api.Packet) error {
+	go supervise(fd, api.Hello{Protocol: api.Protocol, Data: os.Getenv("SBX_DATA")}, func(c *api.Conn, p *api.Packet) error {
 		defer func() { served <- struct{}{} }()
 		cwd, _ := os.Getwd()
 		return c.Send(api.KindDone, api.Done{Text: fmt.Sprintf("args %v cwd %s env %s", os.Args, cwd, envNames())})

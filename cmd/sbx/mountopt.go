@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +39,8 @@ func parseMount(text string) (api.Mount, error) {
 	switch {
 	case spec.only != "" && spec.only != m.Type:
 		return m, invalid(flag, text, "the option "+spec.onlyKey+" is for type="+spec.only)
+	case m.Subpath != "" && m.Type != api.MountVolume && m.Type != api.MountImage:
+		return m, invalid(flag, text, "a subpath is of a volume or an image: name the directory itself")
 	case m.Type == api.MountTmpfs && (m.Source != "" || spec.options != nil):
 		return m, invalid(flag, text, "a tmpfs has no source, and no options but its own")
 	case m.Type == api.MountTmpfs:
@@ -47,6 +51,8 @@ func parseMount(text string) (api.Mount, error) {
 		return m, err
 	case m.Type == api.MountBind && m.Source == "":
 		return m, invalid(flag, text, "a bind needs source=")
+	case m.Type == api.MountImage:
+		return settleImage(flag, text, spec)
 	case m.Type == api.MountBind:
 		m.Source, err = filepath.Abs(m.Source)
 	case m.Source != "":
@@ -65,12 +71,22 @@ func (s *mountSpec) set(key, value string, set bool) error {
 	if !set {
 		value = "true"
 	}
-	if kind, _, prefixed := strings.Cut(key, "-"); prefixed && (kind == api.MountBind || kind == api.MountVolume || kind == api.MountTmpfs) {
+	if kind, _, prefixed := strings.Cut(key, "-"); prefixed && (kind == api.MountBind || kind == api.MountVolume || kind == api.MountTmpfs || kind == api.MountImage) {
 		s.only, s.onlyKey = kind, key
 	}
 	switch key {
 	case "readonly", "ro":
 		return yes(key, value, func() { s.ReadOnly = true })
+	case "rw", "readwrite":
+		s.only, s.onlyKey = api.MountImage, key
+		return yes(key, value, s.option(api.OptOverlay))
+	case "idmap":
+		return yes(key, value, s.option(key))
+	case "tmpcopyup":
+		return errors.New("nothing is copied into a tmpfs: use a volume, which is filled from the image")
+	case "notmpcopyup":
+		s.only, s.onlyKey = api.MountTmpfs, key
+		return yes(key, value, func() {}) // what is the case anyway
 	case "u", "chown":
 		return yes(key, value, s.option(api.OptChown))
 	case "bind-nonrecursive":
@@ -122,8 +138,7 @@ func (s *mountSpec) setValue(key, value string) error {
 		s.options = append(s.options, value+"-label")
 	case "bind-recursive":
 		return s.recursive(value)
-	case "volume-subpath", "subpath":
-		s.only, s.onlyKey = api.MountVolume, key
+	case "volume-subpath", "image-subpath", "subpath":
 		return s.setSubpath(value)
 	case "volume-driver":
 		return checkDriver(key, value)
@@ -148,13 +163,42 @@ func (s *mountSpec) setValue(key, value string) error {
 
 func (s *mountSpec) setType(kind string) error {
 	switch kind {
-	case api.MountBind, api.MountVolume, api.MountTmpfs:
+	case api.MountBind, api.MountVolume, api.MountTmpfs, api.MountImage:
 		s.Type = kind
 		return nil
-	case "image", "cluster", "npipe", "devpts", "glob", "ramfs":
-		return fmt.Errorf("type %q is not supported yet: sbx mounts bind, volume and tmpfs", kind)
+	case "cluster", "npipe":
+		return fmt.Errorf("type %q is not for Linux without a cluster: sbx mounts bind, volume, tmpfs and image", kind)
+	case "devpts":
+		return errors.New("each sandbox has its own /dev/pts: leave it out")
+	case "glob":
+		return errors.New("type glob is not supported: bind the directory, or each of the files")
+	case "ramfs":
+		return errors.New("only root may mount a ramfs: use type=tmpfs")
+	case "artifact":
+		return errors.New("sbx stores no artifacts: copy the file into a volume, or bind it")
 	}
-	return fmt.Errorf("unknown type %q: expected bind, volume or tmpfs", kind)
+	return fmt.Errorf("unknown type %q: expected bind, volume, tmpfs or image", kind)
+}
+
+// settleImage checks an image that is mounted. Changes to it, with rw, go to an overlay.
+func settleImage(flag, text string, s mountSpec) (api.Mount, error) {
+	m := s.Mount
+	if m.Source == "" {
+		return m, invalid(flag, text, "an image needs source=")
+	}
+	var err error
+	if m.Target, err = mountTarget(m.Target); err != nil {
+		return m, invalid(flag, text, err.Error())
+	}
+	writable := slices.Contains(s.options, api.OptOverlay)
+	if writable && m.ReadOnly {
+		return m, invalid(flag, text, "give one of ro and rw")
+	}
+	m.ReadOnly = !writable
+	if err := setOptions(&m, s.options); err != nil {
+		return m, invalid(flag, text, err.Error())
+	}
+	return m, nil
 }
 
 // recursive says what holds for the mounts below the source.
@@ -173,7 +217,7 @@ func (s *mountSpec) recursive(value string) error {
 
 func (s *mountSpec) setSubpath(value string) error {
 	if value == "" || filepath.IsAbs(value) || !filepath.IsLocal(value) {
-		return fmt.Errorf("the subpath %q is not a path in the volume", value)
+		return fmt.Errorf("the subpath %q is not a path in the volume or image", value)
 	}
 	s.Subpath = value
 	return nil

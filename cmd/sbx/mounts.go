@@ -23,7 +23,7 @@ type mountFlags struct {
 
 func (f *mountFlags) add(fs *pflag.FlagSet) {
 	fs.VarP((*list)(&f.volumes), "volume", "v", "`[SOURCE:]TARGET[:OPTIONS]` bind a file or directory of the host, or mount a volume")
-	fs.Var((*list)(&f.mounts), "mount", "`type=bind|volume|tmpfs,source=...,target=...[,OPTIONS]`")
+	fs.Var((*list)(&f.mounts), "mount", "`type=bind|volume|tmpfs|image,source=...,target=...[,OPTIONS]`")
 	fs.Var((*list)(&f.tmpfs), "tmpfs", "`TARGET[:OPTIONS]` a file system in memory, options as in tmpfs(5)")
 	fs.Var((*list)(&f.from), "volumes-from", "`SANDBOX[:ro]` whose binds and volumes this one has too")
 	fs.StringVar(&f.driver, "volume-driver", "", "`local` is the only driver of volumes")

@@ -27,6 +27,7 @@ func (p *parcel) pack(s streams, o *buildFlags, context string) error {
 		func() error { return p.ignored(o) },
 		func() error { return p.contexts(o) },
 		func() error { return p.secrets(o) },
+		func() error { return p.keys(o) },
 		func() error { return p.output(s, o) },
 		func() error { return p.metadata(o) },
 	} {

@@ -128,8 +128,6 @@ func refusedBuildFlag(name string) string {
 		return "sbx makes no attestations"
 	case "builder":
 		return "sbx has one builder, itself"
-	case "cache-from", "cache-to":
-		return "there is one cache, that of this user on this machine; leave it out: what was built here is found without"
 	case "policy":
 		return "sbx checks no sources of builds"
 	case "debug":

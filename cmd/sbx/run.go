@@ -68,14 +68,16 @@ func run(s streams, f *specFlags, o runFlags, fs *pflag.FlagSet, args []string) 
 	}
 	defer id.drop()
 	if o.detach {
-		return runDetached(s, &api.Run{Spec: spec, Detach: true, Fetch: fetch}, id)
+		r := &api.Run{Spec: spec, Detach: true, Fetch: fetch}
+		return confine(r, o, f, runDetached(s, r, id))
 	}
 	p, err := newPlan(s, a)
 	if err != nil {
 		return err
 	}
 	c := session{s: s, attachment: a, started: id.write}
-	return c.converse(api.VerbRun, p, &api.Run{Spec: spec, Stdio: p.stdio, Fetch: fetch})
+	r := &api.Run{Spec: spec, Stdio: p.stdio, Fetch: fetch}
+	return confine(r, o, f, c.converse(api.VerbRun, p, r))
 }
 
 // attached says which standard files the program gets: all, input only with -i,

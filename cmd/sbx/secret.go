@@ -110,3 +110,15 @@ func checkSecret(f *os.File) error {
 	}
 	return nil
 }
+
+// keys opens the private keys of --ssh.
+func (p *parcel) keys(o *buildFlags) error {
+	for _, it := range o.SSH {
+		for _, path := range it.Keys {
+			if err := p.open(path, os.O_RDONLY); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

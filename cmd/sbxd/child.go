@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
+
 	"github.com/rootless-containers/rootlesskit/v3/pkg/child"
+	"golang.org/x/sys/unix"
 
 	"sbx/internal/dirs"
 	"sbx/userns"
@@ -29,6 +32,11 @@ func inNamespaces() error {
 		Propagation:               propagation,
 	})
 	if err != nil {
+		// What failed was a helper, perhaps, which tells no error number: the first
+		// thing that it would do here does.
+		if mount := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); mount != nil {
+			err = os.NewSyscallError("mount --make-rslave", mount)
+		}
 		return userns.Diagnose(err)
 	}
 	return nil

@@ -50,6 +50,8 @@ func play(args []string) int {
 		return status(supervise(ctx))
 	case len(args) == 2 && args[1] == "ports":
 		return status(publish())
+	case len(args) == 2 && args[1] == "confined":
+		return confine()
 	case len(args) > 1 && args[1] == "doctor":
 		return examine(args[2:])
 	case len(args) > 1 && args[1] == doctor.Role:

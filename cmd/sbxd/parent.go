@@ -31,11 +31,11 @@ const propagation = "rslave"
 // finds the ones that sandboxes still live in, starts the keeper there, and
 // lives until that ends.
 func parent() error {
-	if os.Geteuid() == 0 {
-		return doctor.ErrRoot
-	}
 	d, err := dirs.Find()
 	if err != nil {
+		return err
+	}
+	if err := doctor.LeaveRoot(d); err != nil {
 		return err
 	}
 	if err := detach(d); err != nil {
@@ -48,6 +48,9 @@ func parent() error {
 	}
 	self, err := linkKeeper(d)
 	if err != nil {
+		return err
+	}
+	if d, err = settle(context.Background(), d); err != nil {
 		return err
 	}
 	if err := setEnviron(d, self); err != nil {
@@ -81,6 +84,9 @@ func inhabit(d dirs.Dirs, self string, host userns.Host, source userns.Source) e
 			break
 		}
 		if err := obtain(d, delegate.Rejoin); err != nil {
+			return errors.Join(err, left.pidfd.Close())
+		}
+		if err := userns.Settle(); err != nil {
 			return errors.Join(err, left.pidfd.Close())
 		}
 		err = rejoin(d, left, out)
@@ -151,7 +157,7 @@ func create(d dirs.Dirs, self string, source userns.Source, out *slirp.Driver) e
 	switch source {
 	case userns.Dynamic:
 		ids = kit.SubidSourceDynamic
-	case userns.Single:
+	case userns.Single, userns.Root:
 		// The stand-in for getsubids answers the dynamic query.
 		ids = kit.SubidSourceDynamic
 		if err := useHelpers(d, self); err != nil {
@@ -173,7 +179,7 @@ func create(d dirs.Dirs, self string, source userns.Source, out *slirp.Driver) e
 		StateDirEnvKey:           stateEnv,
 		ChildUseActivationEnvKey: activationEnv,
 		StateDir:                 state,
-		NetworkDriver:            out,
+		NetworkDriver:            settled{out},
 		DetachNetNS:              true,
 		Propagation:              propagation,
 		SubidSource:              ids,

@@ -74,6 +74,7 @@ func removeHelpers(d dirs.Dirs) error {
 	return errors.Join(
 		os.Setenv("PATH", strings.TrimPrefix(os.Getenv("PATH"), helperDir(d)+":")),
 		os.Unsetenv(getsubidsEnv),
+		os.Unsetenv(userns.GivenEnv),
 	)
 }
 

@@ -24,21 +24,43 @@ func (p platform) String() string {
 	return s
 }
 
-// parsePlatform understands os/arch[/variant], and an arch alone.
+// processors are Go's words for those that there are images for, and systems for
+// operating systems: what a platform of one word may be.
+var (
+	processors = []string{"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x", "wasm"}
+	systems    = []string{"darwin", "freebsd", "linux", "windows"}
+)
+
+// ParsePlatform understands os/arch[/variant], and as Docker does os or arch alone. What
+// comes back is in Go's words.
+func ParsePlatform(s string) (os, arch, variant string, err error) {
+	p, err := parsePlatform(s)
+	return p.os, p.arch, p.variant, err
+}
+
 func parsePlatform(s string) (platform, error) {
 	parts := strings.Split(strings.ToLower(s), "/")
-	if len(parts) == 1 {
+	alone := len(parts) == 1
+	if alone && slices.Contains(systems, parts[0]) {
+		parts = []string{parts[0], runtime.GOARCH}
+	} else if alone {
 		parts = []string{"linux", parts[0]}
 	}
+	e := api.Errorf("read platform", printable(s), "it is not of the form os/arch[/variant]").
+		WithHint("for example --platform linux/arm64")
 	if len(parts) > 3 || slices.Contains(parts, "") || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") != "" {
-		return platform{}, api.Errorf("read platform", printable(s), "it is not of the form os/arch[/variant]").
-			WithHint("for example --platform linux/arm64")
+		return platform{}, e
 	}
 	p := platform{os: parts[0], arch: parts[1]}
 	if len(parts) == 3 {
 		p.variant = parts[2]
 	}
-	return p.normal(), nil
+	p = p.normal()
+	if alone && !slices.Contains(processors, p.arch) {
+		e.Msg = "no processor is known by that name"
+		return platform{}, e
+	}
+	return p, nil
 }
 
 // normal takes uname's words for Go's, and drops the variant that is the only one.

@@ -159,21 +159,7 @@ func (j pulling) join(ctx context.Context, ref reference.Named) (Pulled, error) 
 // fetch asks the registry for ref.
 func (j pulling) fetch(ctx context.Context, ref reference.Named) (got Pulled, err error) {
 	j.board.line("Trying " + ref.String())
-	sys, err := j.context(ctx, ref)
-	if err != nil {
-		return Pulled{}, err
-	}
-	at, err := docker.NewReference(ref)
-	if err != nil {
-		return Pulled{}, err
-	}
-	var src types.ImageSource
-	err = j.limits.retry(ctx, func() { j.board.line("Trying again") }, func() error {
-		wctx, _, stop := watched(ctx, j.limits)
-		defer stop()
-		src, err = at.NewImageSource(wctx, sys)
-		return cause(wctx, err)
-	})
+	src, err := j.open(ctx, ref)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -183,6 +169,25 @@ func (j pulling) fetch(ctx context.Context, ref reference.Named) (got Pulled, er
 		from.pinned = pinned.Digest()
 	}
 	return j.receive(ctx, src, from)
+}
+
+// open asks a registry for what ref stands for.
+func (s *session) open(ctx context.Context, ref reference.Named) (src types.ImageSource, err error) {
+	sys, err := s.context(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	at, err := docker.NewReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	err = s.limits.retry(ctx, func() { s.board.line("Trying again") }, func() error {
+		wctx, _, stop := watched(ctx, s.limits)
+		defer stop()
+		src, err = at.NewImageSource(wctx, sys)
+		return cause(wctx, err)
+	})
+	return src, err
 }
 
 // allTags pulls every tag that the repository has.

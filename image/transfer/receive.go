@@ -101,18 +101,21 @@ func (j pulling) manifests(ctx context.Context, src types.ImageSource) (top, m *
 
 // manifest reads and parses one.
 func (j pulling) manifest(ctx context.Context, img *libimage.UnparsedImage) (*manifest, error) {
-	var data []byte
-	var mediaType string
-	err := j.limits.retry(ctx, func() { j.board.line("Trying again") }, func() (err error) {
-		wctx, _, stop := watched(ctx, j.limits)
-		defer stop()
-		data, mediaType, err = img.Manifest(wctx)
-		return cause(wctx, err)
-	})
+	data, mediaType, err := j.rawManifest(ctx, img)
 	if err != nil {
 		return nil, err
 	}
 	return parseManifest(data, mediaType)
+}
+
+func (s *session) rawManifest(ctx context.Context, img *libimage.UnparsedImage) (data []byte, mediaType string, err error) {
+	err = s.limits.retry(ctx, func() { s.board.line("Trying again") }, func() (err error) {
+		wctx, _, stop := watched(ctx, s.limits)
+		defer stop()
+		data, mediaType, err = img.Manifest(wctx)
+		return cause(wctx, err)
+	})
+	return data, mediaType, err
 }
 
 // same finds the image of this very manifest in the store, under the same

@@ -64,10 +64,7 @@ func (s *session) saveTo(ctx context.Context, images []saved, to sink) ([]imgspe
 // the layout holds already stays; a name that it has goes to the new image.
 func (s *session) saveLayoutDir(ctx context.Context, dir string, images []saved) error {
 	d := &layoutDir{dir: dir}
-	if err := d.mkdir(""); err != nil {
-		return err
-	}
-	if err := d.mkdir("blobs/sha256"); err != nil {
+	if err := d.make(); err != nil {
 		return err
 	}
 	entries, err := s.saveTo(ctx, images, d)
@@ -79,6 +76,16 @@ func (s *session) saveLayoutDir(ctx context.Context, dir string, images []saved)
 
 // layoutDir is the sink of a directory.
 type layoutDir struct{ dir string }
+
+// make makes the directories, and removes what a writer that was killed has left there.
+func (d *layoutDir) make() error {
+	for _, dir := range []string{"", "blobs/sha256"} {
+		if err := d.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	return d.sweep()
+}
 
 // mkdir makes a directory below d.dir, which everybody may read whatever the umask.
 func (d *layoutDir) mkdir(name string) error {
@@ -123,7 +130,7 @@ func (d *layoutDir) has(_ context.Context, b image.Blob) (string, error) {
 }
 
 func (d *layoutDir) put(_ context.Context, r io.Reader, _ imgspecv1.Descriptor, _ bool) (digest.Digest, int64, error) {
-	f, err := os.CreateTemp(filepath.Join(d.dir, "blobs/sha256"), ".new")
+	f, err := d.create("blobs/sha256")
 	if err != nil {
 		return "", 0, err
 	}
@@ -132,7 +139,8 @@ func (d *layoutDir) put(_ context.Context, r io.Reader, _ imgspecv1.Descriptor, 
 	return sum.Digest(), size, d.place(f, d.path(sum.Digest()), err)
 }
 
-// place gives a complete file its name. With an error it is removed.
+// place gives a complete file its name, while its lock is held. With an error it is
+// removed.
 func (d *layoutDir) place(f *os.File, path string, err error) error {
 	if err == nil {
 		err = f.Chmod(0o644)
@@ -140,14 +148,13 @@ func (d *layoutDir) place(f *os.File, path string, err error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		err = errors.Join(err, os.Remove(f.Name()))
 	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 func (d *layoutDir) manifest(ctx context.Context, data []byte) error {
@@ -223,7 +230,7 @@ func (d *layoutDir) write(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.dir, ".new")
+	f, err := d.create(".")
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,19 @@ func (s *session) newSending(img image.Image, f string, p packer, strict bool) (
 
 // send sends what is not there yet, and returns the manifest that it has there.
 func (s *sending) send(ctx context.Context) ([]byte, error) {
+	layers, err := s.layers(ctx, s.config)
+	if err != nil {
+		return nil, err
+	}
+	data, err := s.finish(ctx, layers)
+	if err != nil {
+		return nil, err
+	}
+	return data, s.remember(layers)
+}
+
+// layers sends the layers side by side, and with them what another function sends.
+func (s *sending) layers(ctx context.Context, more func(context.Context) error) ([]imgspecv1.Descriptor, error) {
 	layers := make([]imgspecv1.Descriptor, len(s.rec.DiffIDs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelSends)
@@ -76,27 +89,25 @@ func (s *sending) send(ctx context.Context) ([]byte, error) {
 			return err
 		})
 	}
-	g.Go(func() error { return s.config(gctx) })
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	data, err := s.finish(ctx, layers)
-	if err != nil {
-		return nil, err
+	g.Go(func() error { return more(gctx) })
+	return layers, g.Wait()
+}
+
+// remember notes the forms that the layers have been sent in.
+func (s *sending) remember(layers []imgspecv1.Descriptor) error {
+	if s.pack.kind == packNone {
+		return nil // they are known by their diffIDs anyway
 	}
 	for i, l := range layers {
 		b := image.Blob{Digest: l.Digest, Size: l.Size, MediaType: l.MediaType}
 		if s.repo != "" {
 			b.Repos = []string{s.repo}
 		}
-		if s.pack.kind == packNone {
-			continue // it is known by its diffID anyway
-		}
 		if err := s.Store.Remember(s.rec.DiffIDs[i], b); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return data, nil
+	return nil
 }
 
 // finish sends the manifest, in the other format if this one is not taken and the

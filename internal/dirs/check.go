@@ -24,6 +24,9 @@ func (d Dirs) Check() []api.Finding {
 		run.What += ", as XDG_RUNTIME_DIR names none of your own"
 	}
 	data := api.Finding{Name: "data directory", Level: api.Green, What: d.Data}
+	if usual, named, err := Usual(); err == nil && !named && usual != d.Data {
+		data.What += ", as the file system of " + usual + " cannot hold images"
+	}
 	if err := private(d.Data); err != nil {
 		data = api.Lacking(api.Red, data.Name, err, lost, api.Remedy{})
 		return []api.Finding{data, run}

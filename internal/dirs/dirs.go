@@ -21,18 +21,28 @@ type Dirs struct {
 
 // Find reads the environment: SBX_DATA, XDG_DATA_HOME, HOME; SBX_RUN,
 // XDG_RUNTIME_DIR. Without a runtime directory of the user's own (su, sudo,
-// cron, CI) a private one under /tmp is used.
+// cron, CI) a private one under /tmp is used. For root they are in the system's places:
+// its supervisor is an unprivileged user, who could not enter a home of root's. Where the
+// file system of the usual place cannot hold data they are elsewhere, see Settle.
 func Find() (Dirs, error) {
 	data, err := dataDir()
 	if err != nil {
 		return Dirs{}, err
 	}
-	return Dirs{Data: data, Run: runDir()}, nil
+	d := Dirs{Data: data, Run: runDir()}
+	if os.Getenv("SBX_DATA") == "" {
+		if elsewhere := settled(d.Run, data); elsewhere != "" {
+			d.Data = elsewhere
+		}
+	}
+	return d, nil
 }
 
 func dataDir() (string, error) {
 	dir := os.Getenv("SBX_DATA")
-	if dir == "" {
+	if dir == "" && os.Geteuid() == 0 {
+		dir = "/var/lib/sbx"
+	} else if dir == "" {
 		if xdg := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(xdg) {
 			dir = filepath.Join(xdg, "sbx")
 		} else if home := os.Getenv("HOME"); filepath.IsAbs(home) {
@@ -49,6 +59,9 @@ func dataDir() (string, error) {
 func runDir() string {
 	if dir := os.Getenv("SBX_RUN"); filepath.IsAbs(dir) {
 		return filepath.Clean(dir)
+	}
+	if os.Geteuid() == 0 {
+		return "/run/sbx"
 	}
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) && owned(xdg) {
 		if run := filepath.Join(xdg, "sbx"); len(run) <= longestRun {
@@ -90,7 +103,11 @@ func (d Dirs) Make() error {
 func private(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(dir), 0o700); err == nil {
+		above := os.FileMode(0o700)
+		if os.Geteuid() == 0 {
+			above = 0o755 // root's supervisor is somebody else
+		}
+		if err = os.MkdirAll(filepath.Dir(dir), above); err == nil {
 			err = os.Mkdir(dir, 0o700)
 		}
 	}
@@ -108,12 +125,59 @@ func private(dir string) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return api.Wrap("stat", dir, err)
 	}
-	if int(st.Uid) != os.Geteuid() {
+	if int(st.Uid) != os.Geteuid() && !roots(dir) {
 		return api.Errorf("use", dir, "it belongs to uid %d", st.Uid).WithHint("set SBX_RUN and SBX_DATA to directories of your own")
 	}
 	if st.Mode&0o077 != 0 {
 		if err := unix.Fchmod(fd, 0o700); err != nil {
 			return api.Wrap("chmod 700", dir, err)
+		}
+	}
+	return nil
+}
+
+// roots says that this is root, whose supervisor is somebody else, and that nobody but
+// root could have put the directory there, or what is above it.
+func roots(dir string) bool {
+	var top, st unix.Stat_t
+	above := filepath.Dir(dir)
+	if os.Geteuid() != 0 || unix.Stat("/", &top) != nil || unix.Stat(above, &st) != nil || st.Uid != 0 || st.Mode&0o022 != 0 {
+		return false
+	}
+	for above != "/" {
+		above = filepath.Dir(above)
+		// In a user namespace the machine's directories are not of its root, but of the
+		// same user as the topmost.
+		if unix.Stat(above, &st) != nil || st.Uid != 0 && st.Uid != top.Uid || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// GiveAway makes both directories, and gives them to root's supervisor where they are
+// new. Owners are a user and a group.
+func (d Dirs) GiveAway(uid, gid int) error {
+	if err := d.Make(); err != nil {
+		return err
+	}
+	for _, dir := range []string{d.Data, d.Run} {
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); err != nil {
+			return api.Wrap("stat", dir, err)
+		}
+		switch {
+		case !roots(dir):
+			return api.Errorf("use", dir, "others than root can write to %s", filepath.Dir(dir)).
+				WithHint("set SBX_RUN and SBX_DATA to directories below one that root alone can write, and all can enter")
+		case int(st.Uid) == uid:
+		case st.Uid != 0:
+			return api.Errorf("use", dir, "it belongs to uid %d, and root's supervisor is uid %d", st.Uid, uid).
+				WithHint("the ranges of root in /etc/subuid have changed: undo that, or remove the directory")
+		default:
+			if err := unix.Lchown(dir, uid, gid); err != nil {
+				return api.Wrap("chown", dir, err)
+			}
 		}
 	}
 	return nil

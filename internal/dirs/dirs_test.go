@@ -8,6 +8,9 @@ import (
 )
 
 func TestFind(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("for root the places are the system's")
+	}
 	runtime := t.TempDir()
 	if err := os.Chmod(runtime, 0o700); err != nil {
 		t.Fatal(err)
@@ -64,5 +67,92 @@ func TestMakeRefusesSymlinkAndClosesDirectory(t *testing.T) {
 	}
 	if err := (Dirs{Data: d.Data, Run: link}).Make(); err == nil || !strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("a symbolic link was accepted: %v", err)
+	}
+}
+
+func TestSettledPlaceIsRemembered(t *testing.T) {
+	for _, k := range []string{"SBX_DATA", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"} {
+		t.Setenv(k, "")
+	}
+	t.Setenv("HOME", "/h")
+	run := filepath.Join(t.TempDir(), "run")
+	t.Setenv("SBX_RUN", run)
+	usual, named, err := Usual()
+	if err != nil || named || usual != "/h/.local/share/sbx" {
+		t.Fatalf("%q, %t, %v", usual, named, err)
+	}
+	data := func() string {
+		d, err := Find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Data
+	}
+	d := Dirs{Data: usual, Run: run}
+	if err := os.Mkdir(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if data() != usual || d.Settled(usual) {
+		t.Error("a place was found before it was looked for")
+	}
+	for _, place := range []string{usual, "/var/tmp/x"} {
+		if err := d.Settle(usual, place); err != nil {
+			t.Fatal(err)
+		}
+		if data() != place || !d.Settled(usual) {
+			t.Errorf("data in %s, want %s", data(), place)
+		}
+	}
+	t.Setenv("HOME", "/other")
+	if got := data(); got != "/other/.local/share/sbx" {
+		t.Errorf("another home has its data in %s", got)
+	}
+	t.Setenv("HOME", "/h")
+	t.Setenv("SBX_DATA", "/named")
+	if data() != "/named" {
+		t.Error("a named place was not used")
+	}
+	t.Setenv("SBX_DATA", "")
+	// Somebody else could have made the links.
+	if err := os.Chmod(run, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if data() != usual {
+		t.Error("a directory that others may write is believed")
+	}
+	if err := os.Chmod(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := run + "-link"
+	if err := os.Symlink(run, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SBX_RUN", link)
+	if data() != usual {
+		t.Error("a symbolic link is believed")
+	}
+}
+
+func TestInhabited(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{"sandboxes", "volumes", "storage/overlay-images"} {
+		if err := os.MkdirAll(filepath.Join(dir, path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Inhabited(dir) || Inhabited(filepath.Join(dir, "none")) {
+		t.Error("empty directories are in use")
+	}
+	for _, path := range []string{"sandboxes/x", "volumes/x", "storage/overlay-images/images.json"} {
+		path = filepath.Join(dir, path)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !Inhabited(dir) {
+			t.Errorf("%s is not seen", path)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -20,7 +20,7 @@ func TestRemediesAreLinesAndScripts(t *testing.T) {
 		"no overlay": OverlayForbidden(), "disk": LocalDisk(), "fuse-overlayfs": FuseOverlayfs(), "fuse": FuseModule(), "fuse device": FuseDevice(),
 		"passt": Passt(), "slirp4netns": Slirp4netns(), "tun": Tun(), "tun module": TunModule(), "ports": LowPorts(80),
 		"manager": ServiceManager("alice"), "linger": Linger(`CORP\al.ice`), "delegate": Delegate(), "boot": CgroupBoot(),
-		"inotify": Inotify("max_user_watches", "65536"), "data": Data(), "proc": Proc(), "memfd": Memfd(),
+		"inotify": Inotify("max_user_watches", "65536"), "data": Data(), "proc": Proc(), "memfd": Memfd(), "emulator": Emulator("qemu-aarch64"), "binfmt": Binfmt(),
 	} {
 		if r.Text == "" || strings.Contains(r.Text, "\n") {
 			t.Errorf("%s: %q is not one line", name, r.Text)

@@ -29,7 +29,7 @@ var pattern = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]
 
 // Forbidden is for user namespaces that nothing known forbids.
 func Forbidden() api.Remedy {
-	return api.Remedy{Text: "a seccomp filter or a security module forbids user namespaces here; inside a container allow clone, unshare and mount (podman run --security-opt seccomp=unconfined, or docker run with the same)"}
+	return api.Remedy{Text: "a seccomp filter or a security module forbids user namespaces here; inside a container allow clone, unshare, mount and pivot_root (run it with --security-opt seccomp=unconfined), and in a chroot there are none"}
 }
 
 // Subordinate ids.
@@ -70,7 +70,7 @@ func OverlayForbidden() api.Remedy {
 
 // LocalDisk is for a file system that cannot carry an overlay.
 func LocalDisk() api.Remedy {
-	return api.Remedy{Text: "the file system below cannot carry the upper directory of an overlay, as NFS, FUSE or an overlay: set SBX_DATA to a directory on a local disk"}
+	return api.Remedy{Text: "the file system below cannot carry the upper directory of an overlay, as NFS, FUSE or an overlay: set SBX_DATA to a directory on a local disk, in a container to one on a volume (-v NAME:DIR)"}
 }
 
 // FuseOverlayfs is for the program of that name.

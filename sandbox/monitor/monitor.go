@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -339,7 +340,7 @@ func (m *monitor) follow() {
 			m.broken(api.Wrap("start the sandbox", "", err))
 			return
 		case p.Kind == pid1.KindReady:
-			m.tell(KindReady, nil, m.child.netns()...)
+			m.tell(KindReady, lacks(p), m.child.netns()...)
 		case p.Kind == pid1.KindPty && len(p.Files) == 1:
 			if err := m.terminal(p.Files[0]); err != nil {
 				m.broken(api.Wrap("start the sandbox", "", err))
@@ -350,6 +351,14 @@ func (m *monitor) follow() {
 			return
 		}
 	}
+}
+
+// lacks is what pid 1 says about that; nil: nothing.
+func lacks(p *api.Packet) any {
+	if len(p.Body) == 0 {
+		return nil
+	}
+	return json.RawMessage(p.Body)
 }
 
 // ordered says whether pid 1 is to be more than a slot.

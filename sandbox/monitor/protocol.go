@@ -27,6 +27,7 @@ const (
 //	supervisor      monitor
 //	prepare +fds ->             start pid 1 in its namespaces
 //	            <-  ready       it waits for its specification; its network namespace
+//	                            pid1.Lacks
 //	start +fds  ->              client connection, standard files
 //	            <-  started     Status; pidfd of the program
 //	            <-  exited      Status; the last packet, unless

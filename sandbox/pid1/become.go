@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 )
 
@@ -135,6 +136,8 @@ func explain(err error) error {
 		e.WithHint("an ordinary user cannot raise the hard limit: see ulimit -H -a")
 	case strings.Contains(name, "oom_score_adj") && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
 		e.WithHint("an ordinary user can raise --oom-score-adj, and not lower it below what it is: see /proc/self/oom_score_adj")
+	case strings.Contains(name, "oom_score_adj") && e.Errno == unix.EROFS:
+		e.WithRemedy(remedy.Proc())
 	case e.Errno == unix.EINVAL && len(name) > 3 && name[:3] == "set":
 		e.WithHint("you have no subordinate id for the user or group: sbx doctor says how to get them")
 	case e.Errno == unix.EAGAIN && len(name) > 9 && name[:9] == "setresuid":

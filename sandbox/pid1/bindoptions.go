@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/remedy"
 	"sbx/internal/sys"
 )
 
@@ -18,6 +19,7 @@ type bindOptions struct {
 	flat     bool // without what is mounted below
 	slave    bool // what the host mounts there later is seen
 	chown    bool
+	overlay  bool // the source is below an overlay
 }
 
 func parseBind(m *api.Mount) (bindOptions, error) {
@@ -39,6 +41,8 @@ func parseBind(m *api.Mount) (bindOptions, error) {
 			o.slave = true
 		case api.OptChown:
 			o.chown = true
+		case api.OptOverlay:
+			o.overlay, o.flat = true, true
 		default:
 			return o, api.Errorf("bind", m.Source, "unknown option %q", word)
 		}
@@ -53,6 +57,12 @@ func (o *bindOptions) clone(source int, m *api.Mount) (int, error) {
 		return tree, nil
 	}
 	e := api.Wrap("bind", m.Source, errors.Unwrap(err))
+	if errors.Is(err, unix.ENOSPC) { // a detached mount counts as a mount namespace
+		return -1, e.WithHint("a limit of namespaces is reached (/proc/sys/user/max_*_namespaces): %s", remedy.MaxUserNamespaces().Text)
+	}
+	if o.overlay && errors.Is(err, unix.EINVAL) {
+		return -1, e.WithHint("something is mounted below it, and an overlay does not show that: name a directory without mounts in it")
+	}
 	if o.flat && errors.Is(err, unix.EINVAL) {
 		// mount_namespaces(7): mounts that came from a more privileged namespace cannot
 		// be taken apart, since what they cover would show.

@@ -29,6 +29,7 @@ func (r *Root) Fields(c *wire.Coder) {
 	c.String(&r.Work)
 	c.Bool(&r.Volatile)
 	c.Bool(&r.Mounted)
+	c.Bool(&r.Shown)
 	c.String(&r.Host)
 	c.Strings(&r.Private)
 	c.Bool(&r.ReadOnly)

@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -28,8 +29,11 @@ func (b *box) giveAway(tree int, m *api.Mount) error {
 	if err == nil {
 		return nil
 	}
-	return api.Wrap("change the owner of files in", m.Source, err).
-		WithHint("they must be yours, or of a sandbox of yours, on a file system that can be written: leave out the option U")
+	e := api.Wrap("change the owner of files in", m.Source, err)
+	if errors.Is(err, unix.EINVAL) {
+		return e.WithHint("you have no subordinate id for the user or group: sbx doctor says how to get them")
+	}
+	return e.WithHint("they must be yours, or of a sandbox of yours, on a file system that can be written: leave out the option U")
 }
 
 // giveBelow changes a directory and everything in it. It follows no symbolic link.

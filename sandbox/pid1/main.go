@@ -24,7 +24,11 @@ func Main() int {
 	if err != nil {
 		return fault(control, err)
 	}
-	if err := control.Send(KindReady, nil); err != nil {
+	var lacks any
+	if box.lacks != (Lacks{}) {
+		lacks = box.lacks
+	}
+	if err := control.Send(KindReady, lacks); err != nil {
 		return api.ExitFault // the monitor is gone, and we with it
 	}
 	var spec Spec

@@ -37,7 +37,17 @@ func (b *box) bind(m *api.Mount) error {
 	if err != nil {
 		return err
 	}
+	if o.overlay {
+		var over int
+		if over, err = b.overlay(tree, m); err == nil {
+			unix.Close(tree)
+			tree = over
+		}
+	}
 	defer unix.Close(tree)
+	if err != nil {
+		return err
+	}
 	if o.chown {
 		if err := b.giveAway(tree, m); err != nil {
 			return err
@@ -59,7 +69,11 @@ func (b *box) bind(m *api.Mount) error {
 func openSource(m *api.Mount) (fd int, dir bool, err error) {
 	fd, err = unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, false, api.Wrap("open", m.Source, err).WithHint("the source of a bind must exist")
+		hint := "the source of a bind must exist"
+		if errors.Is(err, unix.EACCES) {
+			hint = "you must be able to enter the directories above it; if you are root, everybody must, since root is in no sandbox"
+		}
+		return -1, false, api.Wrap("open", m.Source, err).WithHint("%s", hint)
 	}
 	var st unix.Stat_t
 	// What stat says a file system may have said before its server died; this asks.
@@ -78,7 +92,7 @@ func openSource(m *api.Mount) (fd int, dir bool, err error) {
 			fd = below
 			err = unix.Fstat(fd, &st)
 		} else {
-			err = api.Wrap("open", m.Subpath, errors.Unwrap(err)).WithHint("the path in the volume must exist")
+			err = api.Wrap("open", m.Subpath, errors.Unwrap(err)).WithHint("the path must exist in the volume or image")
 		}
 	}
 	if err != nil {

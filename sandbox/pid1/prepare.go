@@ -28,10 +28,14 @@ type box struct {
 	null  int    // the host's /dev/null
 	root  int    // set by build
 	user  string // of the program; set by build
+	lacks Lacks
 }
 
 // Points are the directories that must exist below the directory given to Main.
-var Points = []string{"root", "proc", "sys", "dev", "empty", "stage"}
+var Points = []string{"root", "proc", "sys", "dev", "empty", "stage", LowerPoint}
+
+// LowerPoint is where a mount that is to be below an overlay is mounted while that is made.
+const LowerPoint = "lower"
 
 func prepare() (*box, error) {
 	b := &box{dir: os.Args[2], root: -1, pts: -1}
@@ -47,7 +51,7 @@ func prepare() (*box, error) {
 	// Nothing that is mounted here can show on the host: a mount namespace of another
 	// user namespace gets its copies as slaves (mount_namespaces(7)). What is shown of
 	// the host is made private where it is copied, so that nothing shows here either.
-	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback} {
+	for _, step := range []func() error{b.masks, b.mountProc, b.mountSys, b.mountDev, b.loopback, b.hostname} {
 		if err := step(); errors.Is(err, unix.ENOSPC) {
 			// A detached mount counts as a mount namespace. user_namespaces(7).
 			return nil, api.Wrap("prepare the mounts", "", err).WithHint("a limit of namespaces is reached (/proc/sys/user/max_*_namespaces): %s", remedy.MaxUserNamespaces().Text)
@@ -90,6 +94,9 @@ func (b *box) mountProc() error {
 	var err error
 	if b.owns(unix.CLONE_NEWPID) {
 		mount, err = sys.NewMount("proc", attr)
+		if errors.Is(err, unix.EPERM) {
+			mount, err = b.sharedProc()
+		}
 	} else if mount, err = sys.CloneTree(unix.AT_FDCWD, "/proc", true); err == nil {
 		err = sys.SetAttr(mount, attr, true)
 	}
@@ -106,6 +113,39 @@ func (b *box) mountProc() error {
 		return nil
 	}
 	return b.cover(b.proc, procMasked, procReadOnly)
+}
+
+// sharedProc is what is left where the kernel refuses a new /proc, since in the one
+// around us something is covered, as container engines do it: that one, read-only.
+// /proc/self is right there, and the numbers are not the sandbox's. Of processes
+// outside it shows what anybody may read; more takes capabilities over their user
+// namespace, which nobody here has, or writing. mount_namespaces(7).
+func (b *box) sharedProc() (int, error) {
+	mount, err := sys.CloneTree(unix.AT_FDCWD, "/proc", true)
+	if err != nil {
+		return -1, err
+	}
+	b.lacks.Proc = true
+	return mount, sys.SetAttr(mount, sys.RDONLY, true)
+}
+
+// hostname tries whether the sandbox can have a name of its own. The filter of a
+// container around us can forbid it, though the namespace is ours: Docker's and Podman's
+// do unless the container has CAP_SYS_ADMIN.
+func (b *box) hostname() error {
+	if b.ns.New&unix.CLONE_NEWUTS == 0 {
+		return nil
+	}
+	var now unix.Utsname
+	if err := unix.Uname(&now); err != nil {
+		return os.NewSyscallError("uname", err)
+	}
+	err := unix.Sethostname([]byte(unix.ByteSliceToString(now.Nodename[:])))
+	b.lacks.Hostname = errors.Is(err, unix.EPERM)
+	if b.lacks.Hostname {
+		return nil
+	}
+	return os.NewSyscallError("sethostname", err)
 }
 
 // As the OCI runtimes do, after Docker: what tells about the host, and what

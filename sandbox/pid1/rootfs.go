@@ -36,7 +36,7 @@ func (b *box) build(spec *Spec) error {
 	if err := b.pivot(); err != nil {
 		return err
 	}
-	if spec.Hostname != "" && b.ns.New&unix.CLONE_NEWUTS != 0 {
+	if spec.Hostname != "" && b.ns.New&unix.CLONE_NEWUTS != 0 && !b.lacks.Hostname {
 		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 			return api.Wrap("sethostname", spec.Hostname, err)
 		}
@@ -50,10 +50,11 @@ func (b *box) mountRoot(root *Root) error {
 	case root.Host != "":
 		return b.mountHost(root, at)
 	case root.Mounted:
-		if b.root < 0 {
-			return api.Errorf("mount the root", "", "it has not come with the order")
+		return b.attachRoot(at)
+	case root.Shown:
+		if err := b.attachRoot(filepath.Join(b.dir, LowerPoint)); err != nil {
+			return err
 		}
-		return sys.AttachAt(b.root, unix.AT_FDCWD, at)
 	}
 	if err := unix.Chdir(root.Dir); err != nil {
 		return api.Wrap("chdir", root.Dir, err)
@@ -70,6 +71,14 @@ func (b *box) mountRoot(root *Root) error {
 		return overlayError(root, len(data), err)
 	}
 	return b.openRoot(at)
+}
+
+// attachRoot mounts what has come with the order.
+func (b *box) attachRoot(at string) error {
+	if b.root < 0 {
+		return api.Errorf("mount the root", "", "it has not come with the order")
+	}
+	return sys.AttachAt(b.root, unix.AT_FDCWD, at)
 }
 
 func overlayError(root *Root, size int, err error) error {
@@ -214,7 +223,9 @@ func (b *box) pivot() error {
 	if err := unix.Fchdir(b.root); err != nil {
 		return os.NewSyscallError("fchdir", err)
 	}
-	if err := unix.PivotRoot(".", "."); err != nil {
+	if err := unix.PivotRoot(".", "."); errors.Is(err, unix.EPERM) {
+		return api.Wrap("pivot_root", "", err).WithRemedy(remedy.Forbidden()) // by Docker's filter, even with CAP_SYS_ADMIN
+	} else if err != nil {
 		return os.NewSyscallError("pivot_root", err)
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {

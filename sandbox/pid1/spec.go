@@ -40,16 +40,23 @@ const Sysfs = 5
 //
 //	pid 1           monitor
 //	ready   ->                      namespaces and /proc, /dev, /sys are prepared
+//	                                Lacks, where there is something
 //	        <-      spec +files     Spec or Entry; files: standard input, output, error as Stdio says
 //	pty +fd ->                      with a terminal: its master
 //	EOF                             after spec: execve has worked
 //	fault   ->                      instead of any of these; pid 1 exits
 const (
-	KindReady = "ready"
-	KindSpec  = "spec" // Order
+	KindReady = "ready" // Lacks, or nothing
+	KindSpec  = "spec"  // Order
 	KindPty   = "pty"
 	KindFault = "fault"
 )
+
+// Lacks is what a sandbox does not get, since a container around sbx forbids it.
+type Lacks struct {
+	Proc     bool `json:"proc,omitempty"`     // /proc shows the processes around it
+	Hostname bool `json:"hostname,omitempty"` // it is that of the container
+}
 
 // Namespaces says, as CLONE_NEW* flags, what Main finds itself in.
 type Namespaces struct {
@@ -128,6 +135,10 @@ type Root struct {
 
 	// Mounted says that the root comes along, mounted: the overlay is not the kernel's.
 	Mounted bool `json:"mounted,omitempty"`
+
+	// Shown says that what is below the upper directory comes along, mounted. Lower names
+	// the LowerPoint.
+	Shown bool `json:"shown,omitempty"`
 
 	// Host is a directory that is shown read-only, with all mounts below it.
 	Host string `json:"host,omitempty"`

@@ -44,10 +44,32 @@ func StageBind(m *api.Mount, dir int, name string) error {
 		return err
 	}
 	defer unix.Close(tree)
-	if m.ReadOnly {
+	if m.ReadOnly || o.overlay {
 		if err := sys.SetAttr(tree, sys.RDONLY, !o.writable); err != nil {
 			return api.Wrap("bind", m.Source, errors.Unwrap(err))
 		}
 	}
 	return sys.AttachAt(tree, dir, name)
+}
+
+// BindTree makes a detached copy of a bind's source as a sandbox sees it.
+func BindTree(m *api.Mount) (int, error) {
+	o, err := parseBind(m)
+	if err != nil {
+		return -1, err
+	}
+	source, _, err := openSource(m)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(source)
+	tree, err := o.clone(source, m)
+	if err != nil {
+		return -1, err
+	}
+	if err := o.restrict(tree); err != nil {
+		unix.Close(tree)
+		return -1, api.Wrap("bind", m.Source, err)
+	}
+	return tree, nil
 }

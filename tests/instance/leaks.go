@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,9 +13,13 @@ import (
 // settled is how long what goes on behind the answer of a command may take.
 var settled = Patience / 3
 
-// slots is how many monitors, with a first process each, a supervisor keeps ready
-// for the next sandboxes.
-const slots = 2
+// slots and keptSlots are how many monitors, with a first process each, a supervisor keeps
+// ready for the next sandboxes, and for the next with --userns keep-id once there has been
+// one.
+const (
+	slots     = 2
+	keptSlots = 1
+)
 
 // roles are the processes that an instance without sandboxes may have.
 var roles = []string{"sbxd", "sbx-keeper", "sbx-monitor", "sbx-pid1", "sbx-owners", "fuse-overlayfs", "pasta", "pasta.avx2", "slirp4netns", "exe"}
@@ -32,8 +37,8 @@ func (i *Instance) Leaks() []string {
 	if left := i.WaitGone(settled, func(p Process) bool { return !slices.Contains(roles, p.Role()) }); len(left) > 0 {
 		note("programs of sandboxes that were removed:\n%s", list(left))
 	}
-	if n := i.waitSlots(settled); n > slots {
-		note("%d monitors without a sandbox, %d are kept ready:\n%s", n, slots, list(i.Processes()))
+	if n, kept := i.waitSlots(settled); n > slots || kept > keptSlots {
+		note("%d monitors without a sandbox, %d are kept ready; %d for keep-id, %d are:\n%s", n, slots, kept, keptSlots, list(i.Processes()))
 	}
 	leaks = append(leaks, i.network(settled)...)
 	if err := i.Stop(settled); err != nil {
@@ -44,14 +49,36 @@ func (i *Instance) Leaks() []string {
 	return leaks
 }
 
-// waitSlots waits until no more monitors are left than slots, and counts them.
-func (i *Instance) waitSlots(wait time.Duration) int {
+// waitSlots waits until no more monitors are left than slots, and counts them, those for
+// keep-id apart.
+func (i *Instance) waitSlots(wait time.Duration) (n, kept int) {
 	for end := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
-		n := len(i.ByRole("sbx-monitor"))
-		if n <= slots || time.Now().After(end) {
-			return n
+		kept = 0
+		for _, p := range i.ByRole("sbx-pid1") {
+			if keepsID(p.PID) {
+				kept++
+			}
+		}
+		n = len(i.ByRole("sbx-monitor")) - kept
+		if n <= slots && kept <= keptSlots || time.Now().After(end) {
+			return n, kept
 		}
 	}
+}
+
+// keepsID says whether the caller is somebody else than root in the user namespace of a
+// process.
+func keepsID(pid int) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+	if err != nil {
+		return false // it has ended
+	}
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) == 3 && f[1] == strconv.Itoa(os.Getuid()) {
+			return f[0] != "0"
+		}
+	}
+	return false
 }
 
 // files are the ones that may not outlive the sandboxes and the supervisor.
@@ -70,7 +97,7 @@ func (i *Instance) files() []string {
 	}
 	unexpected(filepath.Join(i.Data, "sandboxes"))
 	// The sockets of processes that were killed are replaced by the next ones.
-	unexpected(i.Run, "lock", "parent.lock", "sock", "holder.sock", "bin", "rootlesskit", "storage", "switch", "outlet.json", "cgroup.json")
+	unexpected(i.Run, "lock", "parent.lock", "sock", "holder.sock", "bin", "rootlesskit", "storage", "switch", "outlet.json", "cgroup.json", "data.sought", "data.settled")
 	return found
 }
 

@@ -69,12 +69,16 @@ func (i *Instance) ByRole(role string) []Process {
 	return found
 }
 
+// MarkEnv, with Root, is in the environment of an instance that finds its runtime
+// directory itself, so that SBX_RUN does not tell whose a process is.
+const MarkEnv = "SBX_TEST_INSTANCE"
+
 func (i *Instance) owns(pid int) bool {
 	dir := "/proc/" + strconv.Itoa(pid)
 	// A process of somebody else, or one that has just ended, reads as empty.
 	env, _ := os.ReadFile(dir + "/environ")
 	for _, v := range bytes.Split(env, []byte{0}) {
-		if string(v) == "SBX_RUN="+i.Run {
+		if string(v) == "SBX_RUN="+i.Run || string(v) == MarkEnv+"="+i.Root {
 			return true
 		}
 	}

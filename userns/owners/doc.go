@@ -5,8 +5,9 @@
 // the user's, since both are the same user on the disk.
 //
 //	supervisor                          kernel                 sbx-owners (Main)
-//	Show: open /dev/fuse, fork   ------------------------->    its descriptor, the directory
-//	      mount                  --->   FUSE   <----------->   LOOKUP, READ, ...
+//	Start: fork                  ------------------------->    waits
+//	Show:  open /dev/fuse        ------------------------->    its descriptor, the directory
+//	       mount                 --->   FUSE   <----------->   LOOKUP, READ, ...
 //	overlay: lowerdir=the mount
 //
 // What is shown must not change while it is shown: everything is cached for ever, so

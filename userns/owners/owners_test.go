@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/internal/sys"
+	"sbx/tests/promised"
 )
 
 // keepID is what --userns keep-id of user 1000 needs.
@@ -27,10 +28,7 @@ func shown(t testing.TB, dir string, m Map) (at string, pid int) {
 	t.Helper()
 	probe, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("SBX_MUST"), ","), "fuse") {
-			t.Fatal(err)
-		}
-		t.Skipf("needs FUSE: %v", err)
+		promised.OrSkip(t, "fuse", err)
 	}
 	probe.Close()
 	d, err := os.Open(dir)
@@ -43,7 +41,12 @@ func shown(t testing.TB, dir string, m Map) (at string, pid int) {
 		t.Fatal(err)
 	}
 	defer self.Close()
-	mount, pid, err := Show(d, m, m, self)
+	server, err := Start(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid = server.PID
+	mount, err := server.Show(d, m, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,5 +397,23 @@ func TestCapability(t *testing.T) {
 		if n := tree.capability(other); n != len(before) || string(other) != before {
 			t.Errorf("%x became %x", before, other[:n])
 		}
+	}
+}
+
+// A server that nobody needs, since whoever has started it has died or does not want it,
+// ends by itself.
+func TestSpareEnds(t *testing.T) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	server, err := Start(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	if status, err := wait(server.PID, 10*time.Second); err != nil || status != 0 {
+		t.Errorf("status %d, %v", status, err)
 	}
 }
