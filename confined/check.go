@@ -51,7 +51,7 @@ func check(r *api.Run) error {
 
 // refuse says that a flag cannot be honoured.
 func refuse(flag, why string) error {
-	e := api.Errorf("run", api.HostImage, "%s is not possible without user namespaces", flag)
+	e := api.Errorf("run", api.HostImage, "%s: not possible without user namespaces", flag)
 	if why != "" {
 		e.WithHint("%s", why)
 	}

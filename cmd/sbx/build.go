@@ -57,16 +57,16 @@ func (o *buildFlags) add(f *pflag.FlagSet) {
 		{&o.Tags, "tag", "t", "`NAME[:TAG]` of the image; several may be given"},
 		{&o.args, "build-arg", "", "`NAME[=VALUE]` of an ARG; without VALUE that of the environment"},
 		{&o.NoCacheOf, "no-cache-filter", "", "run every step of a `STAGE` again"},
-		{&o.secrets, "secret", "", "`id=NAME[,src=FILE|,env=VARIABLE]` for RUN --mount=type=secret"},
-		{&o.ssh, "ssh", "", "`default|NAME[=SOCKET|KEY[,KEY]]`: agent ($SSH_AUTH_SOCK) or keys, for RUN --mount=type=ssh and git"},
+		{&o.secrets, "secret", "", "`SECRET` for RUN --mount=type=secret: id=NAME, with src=FILE or env=VARIABLE"},
+		{&o.ssh, "ssh", "", "`AGENT` for RUN --mount=type=ssh and git: default or NAME, with =SOCKET or =KEY[,KEY] ($SSH_AUTH_SOCK)"},
 		{&o.labels, "label", "", "`KEY[=VALUE]` for the image"},
-		{&o.contexts, "build-context", "", "`NAME=DIR|docker-image://IMAGE|oci-layout://DIR|URL` for FROM and --from"},
+		{&o.contexts, "build-context", "", "`NAME=PLACE` for FROM and --from: a DIR, docker-image://IMAGE, oci-layout://DIR or a URL"},
 		{&o.AddHosts, "add-host", "", "`NAME:ADDRESS` for /etc/hosts of RUN"},
-		{&o.Allow, "allow", "", "`network.host|security.insecure` for RUN --network and --security"},
-		{&o.outputs, "output", "o", "`DIR|-|type=local|tar|oci|docker|image[,dest=PATH]` that the result goes to"},
+		{&o.Allow, "allow", "", "`RIGHT` for RUN: network.host for --network, security.insecure for --security"},
+		{&o.outputs, "output", "o", "`OUTPUT` that the result goes to: DIR, -, or type=local|tar|oci|docker|image[,dest=PATH]"},
 		{&o.ulimits, "ulimit", "", "`NAME=SOFT[:HARD]` for RUN"},
-		{&o.CacheFrom, "cache-from", "", "`NAME|type=registry|local,...` of a cache to take steps from"},
-		{&o.CacheTo, "cache-to", "", "`NAME|type=registry|local|inline,...[,mode=max]` of a cache to write"},
+		{&o.CacheFrom, "cache-from", "", "`CACHE` to take steps from: NAME, or type=registry|local,..."},
+		{&o.CacheTo, "cache-to", "", "`CACHE` to write: NAME, or type=registry|local|inline,...[,mode=max]"},
 	} {
 		f.VarP((*list)(flag.to), flag.name, flag.letter, flag.what)
 	}

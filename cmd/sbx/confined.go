@@ -26,7 +26,7 @@ func confine(r *api.Run, o runFlags, f *specFlags, err error) error {
 	case o.keys != defaultDetachKeys:
 		return &flagError{"--detach-keys: without user namespaces the program cannot be left running"}
 	case !o.sigProxy:
-		return &flagError{"--sig-proxy=false is not possible without user namespaces"}
+		return &flagError{"--sig-proxy=false: not possible without user namespaces"}
 	}
 	ours, theirs, err := api.Pair("request")
 	if err != nil {
