@@ -2,10 +2,13 @@ package tests
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "SBX_MUST names no feature of ours:", strings.Join(unknown, " "))
 		os.Exit(2)
 	}
+	// They wait for others most of the time: twice as many at once as processors.
+	flag.Parse()
+	if !isSet("test.parallel") {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if built != "" {
 		if err := os.RemoveAll(built); err != nil {
@@ -25,6 +35,12 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// isSet says whether a flag was given.
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 // built is the directory that TestMain has to remove.
