@@ -36,7 +36,7 @@ func TestEndToEnd(t *testing.T) {
 	}
 	line := "cd /opt/sbx-tests && SBX_BIN=/usr/local/bin SBX_TEST_BUSYBOX=$PWD/busybox.tar SBX_TEST_ROOTFS=$PWD/debian.tar" +
 		" SBX_PATIENCE=2m SBX_MUST=" + promised +
-		" ./tests.test -test.timeout 55m -test.skip '" + skip + "' -test.run '" + chosen + "'"
+		" ./tests.test -test.parallel $(nproc) -test.timeout 55m -test.skip '" + skip + "' -test.run '" + chosen + "'"
 	// Its output is shown as it comes: this takes minutes.
 	c := exec.Command("./vm", "run", "--", line)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
