@@ -221,9 +221,13 @@ func page(t *testing.T, address string) {
 // enter makes the machine of a cell and gives a way to run sbx there.
 func (c cell) enter(t *testing.T) (func(args ...string) Result, *Env) {
 	var e *Env
+	start := Sbx
+	if c[0] == "one" {
+		start = lone
+	}
 	runtime := ""
 	if c[2] == "XDG" && c[1] == "none" {
-		e = Sbx(t)
+		e = start(t)
 		// Security modules keep pasta out of home directories.
 		runtime = filepath.Join(e.Root, "xdg")
 		if err := os.Mkdir(runtime, 0o700); err != nil {
@@ -252,7 +256,7 @@ func (c cell) enter(t *testing.T) (func(args ...string) Result, *Env) {
 			conn.Close()
 			t.Skipf("%s is in use", run)
 		}
-		e = Sbx(t)
+		e = start(t)
 		e.Instance.Run = run
 	}
 	bus := ""

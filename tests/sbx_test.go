@@ -39,7 +39,14 @@ func Sbx(t testing.TB) *Env {
 	if os.Getuid() == 0 {
 		t.Fatal("run as an unprivileged user: make test")
 	}
-	Need(t, "userns", "subids")
+	Need(t, "subids")
+	return lone(t)
+}
+
+// lone is Sbx for tests that no other ids than the user's matter to.
+func lone(t testing.TB) *Env {
+	t.Helper()
+	Need(t, "userns")
 	bin, err := binaries()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package vm
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -17,10 +18,11 @@ func TestMatrix(t *testing.T) {
 			m.t = t
 			r := m.Run(user, "cd /opt/sbx-tests && SBX_BIN=/usr/local/bin SBX_TEST_BUSYBOX=$PWD/busybox.tar SBX_PATIENCE=2m SBX_MUST=userns,overlay,busybox SBX_TEST_MATRIX="+
 				os.Getenv("SBX_TEST_MATRIX")+" ./tests.test -test.v -test.timeout 20m -test.run '^TestMatrix$'")
-			if r.Code != 0 {
+			results := table.FindString(r.Out)
+			if r.Code != 0 || strings.Count(results, " ok ") < 2 {
 				t.Errorf("status %d\n%s%s", r.Code, r.Out, r.Err)
 			}
-			t.Log(table.FindString(r.Out))
+			t.Log(results)
 		})
 	}
 }
