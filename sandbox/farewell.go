@@ -3,7 +3,7 @@ package sandbox
 import "time"
 
 // farewell is how long the end of the slots is waited for.
-const farewell = 2 * time.Second
+const farewell = 5 * time.Second
 
 // born and died keep account of the monitors.
 func (s *slots) born(l *link) {
@@ -46,8 +46,8 @@ func (s *Supervisor) endSlots() {
 	}
 }
 
-// withoutSandbox are the monitors that have none, or one that has ended and is
-// being cleared.
+// withoutSandbox are the monitors that have none, or one that has ended or was removed
+// and is being cleared.
 func (s *Supervisor) withoutSandbox() []*link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *Supervisor) withoutSandbox() []*link {
 	defer s.slots.mu.Unlock()
 	var list []*link
 	for l := range s.slots.alive {
-		if l.box == nil || l.said {
+		if l.box == nil || l.said || l.box.removed {
 			list = append(list, l)
 		}
 	}

@@ -69,10 +69,12 @@ func (s *Supervisor) restore(config api.Config, dir string) {
 		b.told = b.status.State == api.Running // by the last supervisor
 		s.resumeHealth(b)
 		s.resumeMemory(b)
+		s.slots.born(l)
 		if err = s.events.add(l); err == nil {
 			s.missed(b, l, status)
 			return
 		}
+		s.slots.died(l)
 		b.link = nil
 		l.conn.Close()
 	}
