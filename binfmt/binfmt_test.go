@@ -123,6 +123,12 @@ func TestTry(t *testing.T) {
 	if err := Try(t.Context(), "none"); !errors.Is(err, errors.ErrUnsupported) || Known("none") || !Known(runtime.GOARCH) {
 		t.Error(err)
 	}
+	// The kernel executes programs of the other ABI, and sandboxes do not have it.
+	if other := second[runtime.GOARCH]; other != "" && !emulated(other) {
+		if err := Try(t.Context(), other); !errors.Is(err, unix.ENOEXEC) {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
 	// Broken, it is not executed, and so it is with all that is refused.
 	was := machines[runtime.GOARCH]
 	defer func() { machines[runtime.GOARCH] = was }()

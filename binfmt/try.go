@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,14 +25,31 @@ func Known(arch string) bool {
 	return ok
 }
 
+// second is the other ABI that processors have beside their own. The kernel would
+// execute its programs, but the filter of sandboxes knows none of its system calls: they
+// take QEMU like those of any other processor.
+var second = map[string]string{"amd64": "386", "arm64": "arm"}
+
+// emulated says whether QEMU is registered for a processor.
+func emulated(arch string) bool {
+	list, err := registered()
+	return err == nil && slices.ContainsFunc(list, func(f format) bool {
+		return f.name == ours+arch || strings.TrimSuffix(filepath.Base(f.interpreter), "-static") == Emulator(arch)
+	})
+}
+
 // patience bounds a try: a machine that is busy, and emulates all of it.
 const patience = 20 * time.Second
 
-// Try executes a program for a processor, one of Known. Without an error it was executed.
+// Try executes a program for a processor, one of Known. Without an error it was executed,
+// and would be in a sandbox.
 func Try(ctx context.Context, arch string) error {
 	m, ok := machines[arch]
 	if !ok {
 		return fmt.Errorf("execute a program for %s: %w", arch, errors.ErrUnsupported)
+	}
+	if arch == second[runtime.GOARCH] && !emulated(arch) {
+		return fmt.Errorf("execute a program for %s: sandboxes have none of its system calls: %w", arch, unix.ENOEXEC)
 	}
 	f, err := sys.SealedCopy("probe", bytes.NewReader(m.probe()))
 	if err != nil {
