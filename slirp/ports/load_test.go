@@ -96,7 +96,7 @@ func TestSlowReaders(t *testing.T) {
 	c := dial(t, clientNS, "tcp", at(hostAddr, port))
 	speak(t, c)
 	t.Logf("%v beside %d readers that do not read", time.Since(start), readers)
-	size := int64(brief(16 << 20)) // the buffers of the others leave TCP little memory
+	size := int64(brief(64 << 20))
 	n, err := transfer(t, c, size)
 	if err != nil || n != size {
 		t.Errorf("%d bytes of %d came through, %v", n, size, err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/tests/instance"
 )
 
 // open is a table of its own for a test; what it has published is removed at the
@@ -156,7 +157,7 @@ func dial(t *testing.T, ns *os.File, network, address string) (conn net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(instance.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -8,7 +8,7 @@ import (
 )
 
 // promised is what the machine has: a test that needs it may not be left out.
-const promised = "userns,subids,overlay,fuse,bindfs,rootfs,busybox,pty,tmux,strace,zstd,xz,registry,pasta,systemd,cgroups"
+const promised = "userns,subids,overlay,fuse,bindfs,landlock,rootfs,busybox,pty,tmux,strace,zstd,xz,registry,pasta,systemd,cgroups"
 
 // elsewhere are the tests of the package above that are no tests of the system they run
 // on: the rules of the source tree, which is not in the machine.

@@ -9,7 +9,7 @@ import (
 // divided, a device for network interfaces, and the kernel's modules behind rules.
 func TestPackages(t *testing.T) {
 	m := up(t)
-	const must = "SBX_MUST=userns,pasta,fuse,cgroup,cgroup-cpu,cgroup-cpuset,cgroup-io,cgroup-memory,cgroup-pids"
+	const must = "SBX_PATIENCE=2m SBX_MUST=userns,pasta,fuse,landlock,cgroup,cgroup-cpu,cgroup-cpuset,cgroup-io,cgroup-memory,cgroup-pids"
 	for _, c := range []struct{ name, user string }{
 		{"cgroup", "dev"}, {"delegate", "dev"}, {"delegate", "nosub"}, {"slirp", "dev"}, {"ports", "dev"}, {"owners", "dev"},
 	} {
