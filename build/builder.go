@@ -10,6 +10,7 @@ import (
 	"sbx/api"
 	"sbx/build/source"
 	"sbx/internal/dirs"
+	"sbx/internal/sys"
 	"sbx/sandbox"
 )
 
@@ -70,7 +71,7 @@ func (b *Builder) clean() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	fresh, err := filepath.Glob(filepath.Join(b.cache.dir, newEntry+"*"))
+	fresh, err := sys.Named(b.cache.dir, newEntry, "")
 	if err != nil {
 		return err
 	}
@@ -88,13 +89,15 @@ func (b *Builder) clean() error {
 			}
 		}()
 	}
-	agents, err := filepath.Glob(filepath.Join(b.run, agentDir+"*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range agents {
-		if err := os.RemoveAll(path); err != nil {
+	for _, prefix := range []string{agentDir, secretDir} {
+		left, err := sys.Named(b.run, prefix, "")
+		if err != nil {
 			return err
+		}
+		for _, path := range left {
+			if err := removeMount(path); err != nil {
+				return err
+			}
 		}
 	}
 	if _, err := os.Stat(b.contexts()); err != nil {

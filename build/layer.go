@@ -18,6 +18,7 @@ import (
 	"sbx/fuse-overlay"
 	"sbx/image"
 	"sbx/internal/dirs"
+	"sbx/internal/sys"
 	"sbx/internal/undo"
 )
 
@@ -243,15 +244,24 @@ func (j *job) removeSteps() {
 
 // removeStep removes the directory of a step and what may be mounted in it.
 func removeStep(path string) error {
-	mounts, err := filepath.Glob(filepath.Join(path, "mount*"))
+	mounts, err := sys.Named(path, "mount", "")
 	if err != nil {
 		return err
 	}
 	for _, at := range mounts {
-		// EINVAL: it is no mount point.
-		if err := unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
-			return &os.PathError{Op: "unmount", Path: at, Err: err}
+		if err := removeMount(at); err != nil {
+			return err
 		}
 	}
 	return os.RemoveAll(path)
+}
+
+// removeMount removes a directory at which something may be mounted, and what is in it
+// otherwise.
+func removeMount(at string) error {
+	// EINVAL: it is no mount point.
+	if err := unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+		return &os.PathError{Op: "unmount", Path: at, Err: err}
+	}
+	return os.RemoveAll(at)
 }

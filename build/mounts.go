@@ -209,15 +209,20 @@ func (j *job) copied(ctx context.Context, from *stage, root *files.Root) (string
 	return t.link, nil
 }
 
+// secretDir begins the names of the directories of secrets, in the run directory: a
+// sandbox that was given the user's home does not see them there.
+const secretDir = "secrets-"
+
 // secrets is a tmpfs: what is in it never comes to a disk.
 func (m *mounting) secrets() (string, error) {
 	if m.tmpfs != "" {
 		return m.tmpfs, nil
 	}
-	_, at, err := m.place()
+	at, err := os.MkdirTemp(m.j.b.run, secretDir)
 	if err != nil {
-		return "", err
+		return "", dirs.DiskError("mkdir", m.j.b.run, err)
 	}
+	m.undo = append(m.undo, func() error { return os.Remove(at) })
 	mount, err := sys.NewMount("tmpfs", sys.NOSUID|sys.NODEV|sys.NOEXEC, [2]string{"mode", "0755"}, [2]string{"size", "16m"})
 	if err != nil {
 		return "", err

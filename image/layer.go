@@ -219,9 +219,11 @@ func (s *Store) sync() error {
 // layerDir is where the storage library has the files of a layer.
 func (s *Store) layerDir(id string) string { return filepath.Join(s.graphRoot, "overlay", id, "diff") }
 
-// splitPath is where it looks for tar-split's data.
+// Where it looks for tar-split's data.
+const splitDir, splitSuffix = "overlay-layers", ".tar-split.gz"
+
 func (s *Store) splitPath(id string) string {
-	return filepath.Join(s.graphRoot, "overlay-layers", id+".tar-split.gz")
+	return filepath.Join(s.graphRoot, splitDir, id+splitSuffix)
 }
 
 // apply makes a staged layer one of the store, on top of parent.

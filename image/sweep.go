@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.podman.io/storage"
+
+	"sbx/internal/sys"
 )
 
 // sweep removes what a killed process left: layers that were being unpacked, images
@@ -72,7 +74,7 @@ func (s *Store) deleteSplits() error {
 	for _, l := range layers {
 		known[s.splitPath(l.ID)] = true
 	}
-	files, err := filepath.Glob(s.splitPath("*"))
+	files, err := sys.Named(filepath.Join(s.graphRoot, splitDir), "", splitSuffix)
 	for _, path := range files {
 		if !known[path] {
 			err = errors.Join(err, os.Remove(path))

@@ -12,6 +12,7 @@ import (
 
 	"sbx/api"
 	"sbx/internal/names"
+	"sbx/internal/sys"
 )
 
 // Default is the network of a sandbox that names none. It is made when it is
@@ -75,7 +76,7 @@ func validName(name string) error {
 // names it: its subnet would be given away a second time.
 func load(dir string) (map[string]*Network, error) {
 	found := map[string]*Network{}
-	half, err := filepath.Glob(filepath.Join(dir, ".new-*"))
+	half, err := sys.Named(dir, ".new-", "")
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func load(dir string) (map[string]*Network, error) {
 			return nil, api.Wrap("remove", file, err)
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	files, err := sys.Named(dir, "", ".json")
 	if err != nil {
 		return nil, err
 	}

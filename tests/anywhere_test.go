@@ -111,12 +111,12 @@ echo done $(stat -c '%u %g' /usr/share/thing/file)
 `
 
 // A path may have anything in it but NUL: what separates the options of a mount, and
-// what separates words and lines. Whatever mounts the roots.
+// what separates words and lines, and wildcards. Whatever mounts the roots.
 func TestAnyCharacterInAPath(t *testing.T) {
 	t.Parallel()
 	Need(t, "busybox", "overlay")
 	// Fuse-overlayfs takes colons for separators, and says so.
-	for overlay, name := range map[string]string{"": "a:b,c\\d e\n'f\"%s$x", "fuse": "a,c\\d e\n'f\"%s$x"} {
+	for overlay, name := range map[string]string{"": "a:b,c\\d e\n'f\"%s$x[y]*?", "fuse": "a,c\\d e\n'f\"%s$x[y]*?"} {
 		t.Run("overlay "+overlay, func(t *testing.T) {
 			if overlay != "" {
 				Need(t, "fuse")
@@ -145,6 +145,13 @@ func TestAnyCharacterInAPath(t *testing.T) {
 				t.Errorf("diff: %s", diff)
 			}
 			e.OK("cp", "box:/new", filepath.Join(home, "got"))
+			e.OK("network", "create", "lab")
+			for _, p := range e.roles()["sbx-keeper"] {
+				e.fell(p)
+			}
+			e.Is("lab", "network", "ls", "-q", "--filter", "name=lab", "--format", "{{.Name}}")
+			e.Is("x", "exec", "box", "cat", "/new") // its monitor was found
+			e.OK("network", "rm", "lab")
 			e.OK("stop", "-t", "0", "box")
 			e.OK("cp", filepath.Join(home, "got"), "box:/again")
 			e.OK("commit", "-q", "box", "committed")

@@ -459,6 +459,12 @@ func TestThreat48ReusedPidIsNotSignalled(t *testing.T) {
 	e := Sbx(t)
 	id := e.OK("run", "-d", "--name", "box", "host", "sleep", "1000")
 	e.Eventually("its state is saved", func() bool { return exists(filepath.Join(e.Data, "sandboxes", id, "state.json")) == nil })
+	// Nobody may be left who would save that it has ended.
+	for _, role := range []string{"sbx-keeper", "sbx-monitor"} {
+		for _, p := range e.roles()[role] {
+			e.fell(p)
+		}
+	}
 	e.Kill()
 	victim := exec.Command("sleep", "1000")
 	if err := victim.Start(); err != nil {

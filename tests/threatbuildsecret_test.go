@@ -133,3 +133,44 @@ func TestThreat22BuildSecretSources(t *testing.T) {
 		}
 	}
 }
+
+// A sandbox that was given the whole data directory does not find the secret of a step
+// that has it just then; and what a killed supervisor has left of it goes.
+func TestThreat22BuildSecretBeside(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	image := e.Busybox()
+	path, secret := e.secretFile()
+	step := "RUN --mount=type=secret,id=s --mount=type=cache,target=/c touch /c/have && while ! [ -e /c/go ]; do cat /run/secrets/s >/dev/null; sleep 0.1; done\n"
+	building := make(chan Result, 1)
+	go func() { building <- e.dockerfile("FROM "+image+"\n"+step, "--secret", "id=s,src="+path) }()
+	const have = "find /data -name have -path '*mounts*' | grep -q ."
+	look := func(what string) string {
+		return e.OK("run", "--rm", "-v", e.Data+":/data", image, "sh", "-c", what)
+	}
+	e.Eventually("the step has it", func() bool {
+		return e.Run("run", "--rm", "-v", e.Data+":/data", image, "sh", "-c", have).Code == 0
+	})
+	// The sandbox itself is seen in the data directory: what it looks for must not be in its words.
+	if found := look("find /data -path '*/proc' -prune -o -type f -print | xargs grep -sl host[-]secret; true"); found != "" {
+		t.Errorf("%q is in %s", secret, found)
+	}
+	left := func() []string {
+		found, err := filepath.Glob(e.Instance.Run + "/secrets-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if n := len(left()); n != 1 {
+		t.Errorf("%d directories of secrets", n)
+	}
+	e.fell(e.roles()["supervisor"][0])
+	if r := <-building; r.Code == 0 {
+		t.Errorf("the build: %+v", r)
+	}
+	e.OK("ps")
+	if n := left(); len(n) > 0 {
+		t.Errorf("left: %q", n)
+	}
+}

@@ -21,11 +21,15 @@ type survivor struct {
 // nil if there is none. The monitor must have called listen(2) itself: that is
 // the process that its clients see as their peer.
 func findSurvivor(run string) (*survivor, error) {
-	sockets, err := filepath.Glob(filepath.Join(run, "*", "monitor.sock"))
+	sandboxes, err := sys.Named(run, "", "")
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range sockets {
+	for _, dir := range sandboxes {
+		path := filepath.Join(dir, "monitor.sock")
+		if _, err := os.Lstat(path); err != nil {
+			continue // there is none
+		}
 		s, err := listener(path)
 		if err != nil {
 			return nil, api.Wrap("look for running sandboxes", path, err)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sbx/api"
+	"sbx/internal/sys"
 )
 
 // unfinished begins the names of files in a layout that are being written.
@@ -36,7 +37,7 @@ func (d *layoutDir) create(dir string) (*os.File, error) {
 // sweep removes what writers of the layout have left that were killed.
 func (d *layoutDir) sweep() error {
 	for _, dir := range []string{".", "blobs/sha256"} {
-		list, err := filepath.Glob(filepath.Join(d.dir, dir, unfinished+"*"))
+		list, err := sys.Named(filepath.Join(d.dir, dir), unfinished, "")
 		if err != nil {
 			return err
 		}
