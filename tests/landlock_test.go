@@ -412,13 +412,5 @@ func mountless(args []string) {
 		fmt.Println("landlock:", errno)
 		return
 	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		fmt.Println("prctl:", err)
-		return
-	}
-	if err := os.Unsetenv(probeEnv); err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("exec:", unix.Exec(args[0], args, os.Environ()))
+	becomePowerless(args)
 }

@@ -88,6 +88,12 @@ func overlayless(args []string) {
 		fmt.Println("seccomp:", errno)
 		return
 	}
+	becomePowerless(args)
+}
+
+// becomePowerless executes a program without the capabilities that the probe was given.
+// It returns only if it cannot, and says why.
+func becomePowerless(args []string) {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		fmt.Println("prctl:", err)
 		return
