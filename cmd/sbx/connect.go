@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,7 +136,7 @@ func greet(conn *api.Conn, d dirs.Dirs) error {
 	p, err := conn.Recv()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return api.Errorf("wait for the supervisor", "", "no answer in %s", helloTimeout).
-			WithHint("end the process sbxd and try again; running sandboxes survive that")
+			WithHint("%s, and try again; running sandboxes survive that", ending(conn))
 	}
 	if err != nil {
 		return err
@@ -154,13 +155,22 @@ func greet(conn *api.Conn, d dirs.Dirs) error {
 	if hello.Protocol != api.Protocol {
 		return api.Errorf("talk to the supervisor", "", "it is version %s with protocol %d, this is sbx %s with protocol %d",
 			hello.Version, hello.Protocol, api.Version, api.Protocol).
-			WithHint("install sbx and sbxd of one version, then end the running sbxd; sandboxes survive that")
+			WithHint("%s, and try again; running sandboxes survive that. If that does not help, install sbx and sbxd of one version", ending(conn))
 	}
 	if os.Getenv("SBX_DATA") != "" && !sameDir(hello.Data, d.Data) {
 		return api.Errorf("use SBX_DATA", d.Data, "the supervisor at %s keeps its data in %s", d.Run, hello.Data).
 			WithHint("set SBX_RUN to a directory that is this one's alone, too")
 	}
 	return conn.SetReadDeadline(time.Time{})
+}
+
+// ending is the command that ends who serves us, and those that started it.
+func ending(conn *api.Conn) string {
+	_, pid, err := conn.Peer()
+	if err != nil || pid == 0 { // 0: it is in another pid namespace
+		return "end the process sbxd"
+	}
+	return "kill " + strconv.Itoa(pid)
 }
 
 // sameDir says that two paths lead to one directory.

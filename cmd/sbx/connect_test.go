@@ -105,7 +105,7 @@ func TestOldSupervisor(t *testing.T) {
 	h.fakeHello(api.Hello{Protocol: api.Protocol + 1, Version: "test"}, func(*api.Conn, *api.Packet) error { return nil })
 	got := h.sbx("ps")
 	want := fmt.Sprintf("sbx: talk to the supervisor: it is version test with protocol %d, this is sbx 0.1.0-dev with protocol %d: "+
-		"install sbx and sbxd of one version, then end the running sbxd; sandboxes survive that\n", api.Protocol+1, api.Protocol)
+		"kill %d, and try again; running sandboxes survive that. If that does not help, install sbx and sbxd of one version\n", api.Protocol+1, api.Protocol, os.Getpid())
 	got.want(t, result{err: want, code: 1})
 }
 
