@@ -65,6 +65,7 @@ func (s *Size) Fields(c *wire.Coder) {
 func (s *Spec) Fields(c *wire.Coder) {
 	c.String(&s.Name)
 	c.String(&s.Hostname)
+	c.String(&s.Domain)
 	c.String(&s.Image)
 	c.String(&s.Pull)
 	c.Map(&s.Labels)
@@ -91,6 +92,7 @@ func (p *Process) Fields(c *wire.Coder) {
 	c.Bool(&p.Stdin)
 	c.Bool(&p.Init)
 	wire.List(c, &p.Rlimits)
+	c.Strings(&p.Groups)
 }
 
 // Fields implements wire.Message.
@@ -113,6 +115,7 @@ func (i *Isolation) Fields(c *wire.Coder) {
 	c.String(&i.Seccomp)
 	c.Bool(&i.Privileged)
 	c.Bool(&i.ReadOnly)
+	c.Map(&i.Sysctls)
 }
 
 // Fields implements wire.Message.

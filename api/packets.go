@@ -1,8 +1,9 @@
 package api
 
 // Protocol is raised when an old command line and a new supervisor, or the other
-// way round, would misunderstand each other.
-const Protocol = 2
+// way round, or a supervisor and the monitors of an earlier one would misunderstand
+// each other.
+const Protocol = 3
 
 // Version is set by the linker.
 var Version = "0.1.0-dev"

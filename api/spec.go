@@ -13,7 +13,14 @@ type Process struct {
 	Stdin      bool     `json:"stdin,omitempty"` // -i: standard input is open
 	Init       bool     `json:"init,omitempty"`  // a reaping, forwarding pid 1 of ours
 	Rlimits    []Rlimit `json:"rlimits,omitempty"`
+	// Groups are more groups than the image's /etc/group gives the user, names or numbers;
+	// or KeepGroups alone.
+	Groups []string `json:"groups,omitempty"`
 }
+
+// KeepGroups are the caller's supplementary groups, the host's, instead of the image's:
+// they open what the caller may use as a member of one.
+const KeepGroups = "keep-groups"
 
 // Args is the whole argument vector.
 func (p Process) Args() []string {
@@ -43,6 +50,8 @@ type Isolation struct {
 	Seccomp         string   `json:"seccomp,omitempty"` // "" default profile, "unconfined", or a profile's JSON text
 	Privileged      bool     `json:"privileged,omitempty"`
 	ReadOnly        bool     `json:"read_only,omitempty"` // root file system
+	// Sysctls are settings of the sandbox's own namespaces: "net.core.somaxconn".
+	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 
 // Mount is something that the user wants to see at a place in the sandbox.
@@ -91,8 +100,9 @@ type Caller struct {
 type Spec struct {
 	Name      string            `json:"name,omitempty"`
 	Hostname  string            `json:"hostname,omitempty"`
-	Image     string            `json:"image"`          // as typed; "host" is the host's own file system
-	Pull      string            `json:"pull,omitempty"` // always, missing (also ""), newer, never
+	Domain    string            `json:"domain,omitempty"` // of NIS, domainname(1)
+	Image     string            `json:"image"`            // as typed; "host" is the host's own file system
+	Pull      string            `json:"pull,omitempty"`   // always, missing (also ""), newer, never
 	Labels    map[string]string `json:"labels,omitempty"`
 	Process   Process           `json:"process"`
 	Isolation Isolation         `json:"isolation"`
@@ -149,6 +159,7 @@ type Status struct {
 	PID        int       `json:"pid,omitempty"`         // of the program, in the host's pid namespace
 	PIDStart   uint64    `json:"pid_start,omitempty"`   // its start time, field 22 of /proc/PID/stat
 	MonitorPID int       `json:"monitor_pid,omitempty"` //
+	Protocol   int       `json:"protocol,omitempty"`    // that the monitor speaks, see Protocol
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	ExitCode   int       `json:"exit_code"`

@@ -22,6 +22,7 @@ const (
 	OptNoExec   = "noexec"
 	OptSuid     = "suid"         // else set-user-id bits have no effect
 	OptDev      = "dev"          // else device nodes do not work
+	OptDevice   = "device"       // the same, of a bind that --device has made
 	OptSlave    = "slave"        // what the host mounts there later is seen
 	OptRslave   = "rslave"       // and what it mounts below
 	OptFlat     = "nonrecursive" // without what is mounted below
@@ -29,6 +30,9 @@ const (
 	OptChown    = "U"            // all of it is given to the sandbox's user
 	OptOverlay  = "O"            // what is written is kept apart from the source, until the sandbox ends
 )
+
+// IsDevice says that --device has made the bind.
+func (m *Mount) IsDevice() bool { return m.Options == OptDevice }
 
 // VolumeWish is what a mount says about its volume.
 type VolumeWish struct {

@@ -23,7 +23,10 @@ func check(r *api.Run) error {
 		{"--ulimit", len(s.Process.Rlimits) > 0, "use ulimit in the shell that starts sbx"},
 		{"--user", s.Process.User != "", "there is nobody else to become"},
 		{"--name", s.Name != "", "nothing is kept that could be found by a name"},
+		{"--group-add", len(s.Process.Groups) > 0, "the program has your groups"},
 		{"--hostname", s.Hostname != "", ""},
+		{"--domainname", s.Domain != "", ""},
+		{"--sysctl", len(iso.Sysctls) > 0, ""},
 		{"--label", len(s.Labels) > 0, "nothing is kept that could be found by a label"},
 		{"--privileged", iso.Privileged, ""},
 		{"--cap-add", len(iso.CapAdd) > 0, ""},
@@ -67,6 +70,8 @@ func checkMounts(mounts []api.Mount) error {
 			return refuse("a "+m.Type+" at "+m.Target, "write to $HOME and $TMPDIR, which are empty and private")
 		case filepath.Clean(m.Source) != filepath.Clean(m.Target):
 			return refuse("-v "+m.Source+":"+m.Target, "a file can only be seen where it is: -v "+m.Source+":"+m.Source)
+		case m.IsDevice():
+			return refuse("--device "+m.Source, "")
 		case m.Options != "" || m.Subpath != "":
 			return refuse("an option of -v "+m.Source+" ("+m.Options+m.Subpath+")", "ro and rw are")
 		}

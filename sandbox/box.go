@@ -275,11 +275,11 @@ func (s *Supervisor) monitorGone(l *link) {
 func (s *Supervisor) reuse(l *link, b *box) {
 	id, next := l.id, newID()
 	s.mu.Lock()
-	removed, private := b.removed, b.private()
+	removed, private, older := b.removed, b.private(), b.notOlder("reuse") != nil
 	s.mu.Unlock()
 	s.endCopies(b, errEnded)
 	s.leaveNetworks(b)
-	more := s.slots.reserve(l.kind, busySlots)
+	more := !older && s.slots.reserve(l.kind, busySlots)
 	recycled := more && removed && private && s.recycle(id, next)
 	if recycled {
 		s.clearRun(id)

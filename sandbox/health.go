@@ -89,6 +89,10 @@ func (s *Supervisor) resumeHealth(b *box) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := b.notOlder("check the health of"); err != nil {
+		s.Log.Warn("take over a sandbox", "error", err)
+		return
+	}
 	s.watchHealth(b)
 	var last api.HealthState
 	err := readJSON(s.healthFile(b), &last)

@@ -32,6 +32,9 @@ func (c *conversation) pass(name, kind string, request any, note func(*api.Confi
 	if l != nil {
 		c.s.mu.Lock()
 		if err = b.notPaused(kind, name); err == nil {
+			err = b.notOlder(kind)
+		}
+		if err == nil {
 			note(&b.config)
 		}
 		c.s.mu.Unlock()
@@ -50,6 +53,16 @@ func (c *conversation) pass(name, kind string, request any, note func(*api.Confi
 		return api.Errorf(kind, name, "the sandbox is not running").WithHint("start it: sbx start %s", name).WithCode(1)
 	}
 	return err
+}
+
+// notOlder is an error for a sandbox that an earlier version of sbx has started and whose
+// monitor takes orders in another form. It lives on, and can be stopped. The caller holds
+// the lock.
+func (b *box) notOlder(what string) error {
+	if b.status.Protocol == api.Protocol {
+		return nil
+	}
+	return api.Errorf(what, b.config.Name, "another version of sbx has started it").WithHint("sbx restart %s", b.config.Name).WithCode(1)
 }
 
 func (c *conversation) attach(r *api.Attach) error {

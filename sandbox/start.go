@@ -372,14 +372,16 @@ func (s *Supervisor) program(c *api.Config) (*pid1.Program, error) {
 		user = hostUser(&c.Caller)
 	}
 	return &pid1.Program{
-		Args: c.Process.Args(), Env: c.Process.Env, WorkDir: c.Process.WorkDir, User: user,
+		Args: c.Process.Args(), Env: c.Process.Env, WorkDir: c.Process.WorkDir, User: user, Groups: c.Process.Groups,
 		Rlimits: c.Process.Rlimits, Caps: caps, NoNewPrivs: c.Isolation.NoNewPrivileges, Seccomp: filter,
 		TTY: c.Process.TTY, Init: c.Process.Init, OOMScoreAdj: c.Limits.OOMScoreAdj,
 	}, nil
 }
 
 func (s *Supervisor) rootAndMounts(c *api.Config) *pid1.Spec {
-	spec := &pid1.Spec{Hostname: c.Hostname, ShmSize: c.Limits.ShmSize, Mounts: s.hostMounts(c)}
+	spec := &pid1.Spec{
+		Hostname: c.Hostname, Domain: c.Domain, ShmSize: c.Limits.ShmSize, Mounts: s.hostMounts(c), Sysctls: c.Isolation.Sysctls,
+	}
 	spec.Root.ReadOnly = c.Isolation.ReadOnly
 	spec.Mounts = append(spec.Mounts, s.ownMounts(c)...)
 	if c.Image == api.HostImage {

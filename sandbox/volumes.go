@@ -139,7 +139,7 @@ func (s *Supervisor) inheritVolumes(c *api.Config) error {
 		}
 		for _, m := range mounts {
 			target := filepath.Clean("/" + m.Target)
-			if m.Type == api.MountTmpfs || mountedAt(given, target) >= 0 {
+			if m.Type == api.MountTmpfs || m.IsDevice() || mountedAt(given, target) >= 0 {
 				continue
 			}
 			m.ReadOnly = m.ReadOnly || mode == "ro"

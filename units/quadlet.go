@@ -26,7 +26,7 @@ type rule struct {
 // rules are the keys of [Container], podman-systemd.unit(5), but for those that
 // container.key treats itself.
 var rules = map[string]rule{
-	"AddCapability": {split, "cap-add"}, "DropCapability": {split, "cap-drop"}, "AddHost": {value, "add-host"},
+	"AddCapability": {split, "cap-add"}, "AddDevice": {value, "device"}, "GroupAdd": {value, "group-add"}, "Sysctl": {split, "sysctl"}, "DropCapability": {split, "cap-drop"}, "AddHost": {value, "add-host"},
 	"CgroupsMode": {refuse, "sbx always makes a cgroup where it can"}, "ContainerName": {value, "name"},
 	"DNS": {value, "dns"}, "DNSOption": {value, "dns-option"}, "DNSSearch": {value, "dns-search"},
 	"Entrypoint": {value, "entrypoint"}, "Environment": {split, "env"}, "EnvironmentFile": {value, "env-file"},
@@ -41,13 +41,11 @@ var rules = map[string]rule{
 	"StopSignal": {value, "stop-signal"}, "StopTimeout": {value, "stop-timeout"}, "Tmpfs": {value, "tmpfs"},
 	"Ulimit": {value, "ulimit"}, "Volume": {value, "volume"}, "WorkingDir": {value, "workdir"}, "UserNS": {value, "userns"},
 
-	"AddDevice":        {refuse, "devices are not passed on"},
 	"AutoUpdate":       {refuse, "pull with Pull=newer and restart the unit"},
 	"Pod":              {refuse, "sbx has no pods: Network=container:NAME shares a network"},
 	"Secret":           {refuse, "bind a file with Volume="},
 	"Notify":           {refuse, "leave it out: the unit is up when the program is started"},
 	"Rootfs":           {refuse, "import it: sbx import FILE NAME"},
-	"Sysctl":           {refuse, "sbx sets no sysctls"},
 	"Timezone":         {refuse, "set TZ with Environment="},
 	"GlobalArgs":       {refuse, "these are podman's"},
 	"UIDMap":           {refuse, "use UserNS=keep-id"},
@@ -55,7 +53,6 @@ var rules = map[string]rule{
 	"ReloadCmd":        {refuse, "use ExecReload= in [Service]"},
 	"LogDriver":        {refuse, "the output goes to the journal, and to sbx logs"},
 	"Annotation":       {refuse, "use Label="},
-	"GroupAdd":         {refuse, "sbx takes the groups from the image"},
 	"Mask":             {refuse, "sbx masks what Docker masks"},
 	"Unmask":           {refuse, "sbx masks what Docker masks"},
 	"HttpProxy":        {refuse, "set the variables with Environment="},

@@ -49,16 +49,16 @@ func TestQuadlet(t *testing.T) {
 // What cannot be honoured is named with its line, and nothing is left out.
 func TestQuadletRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"[Container]\nImage=a\nAddDevice=/dev/kvm": "line 3, AddDevice=: devices",
-		"[Container]\nImage=a\n\nNoSuch=1":         "line 4, NoSuch=: there is no such key",
-		"[Container]\nImage=a\nReadOnly=perhaps":   "line 3, ReadOnly=",
-		"[Container]\nImage=a\nEnvironment='x":     "a quotation mark",
-		"[Container]\nImage=a\nNetwork=a.network":  "sbx network create",
-		"[Container]\nImage=a\nGroup=3":            "Group= without User=",
-		"[Container]\nExec=x":                      "no [Container] with an Image=",
-		"Image=a":                                  "line 1",
-		"[Container]\nImage=a\\":                   "backslash",
-		"[Kube]\nYaml=x":                           "Image=",
+		"[Container]\nImage=a\nAnnotation=a=b":    "line 3, Annotation=: use Label=",
+		"[Container]\nImage=a\n\nNoSuch=1":        "line 4, NoSuch=: there is no such key",
+		"[Container]\nImage=a\nReadOnly=perhaps":  "line 3, ReadOnly=",
+		"[Container]\nImage=a\nEnvironment='x":    "a quotation mark",
+		"[Container]\nImage=a\nNetwork=a.network": "sbx network create",
+		"[Container]\nImage=a\nGroup=3":           "Group= without User=",
+		"[Container]\nExec=x":                     "no [Container] with an Image=",
+		"Image=a":                                 "line 1",
+		"[Container]\nImage=a\\":                  "backslash",
+		"[Kube]\nYaml=x":                          "Image=",
 	} {
 		if got, err := ForQuadlet("a.container", text, exe); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q\n%s", text, err, want, got)

@@ -67,6 +67,8 @@ type hostConfig struct {
 	AutoRemove      bool
 	CapAdd          []string
 	CapDrop         []string
+	GroupAdd        []string
+	Sysctls         map[string]string `json:",omitempty"`
 	CgroupnsMode    string
 	Dns             []string
 	DnsOptions      []string
@@ -106,6 +108,12 @@ type resources struct {
 	MemoryReservation    int64
 	MemorySwap           int64
 	PidsLimit            *int64
+	Devices              []device
+}
+
+// device is what --device gives. The permissions are those of the device itself.
+type device struct {
+	PathOnHost, PathInContainer, CgroupPermissions string
 }
 
 // throttle is a rate for one device.

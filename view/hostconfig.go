@@ -31,6 +31,8 @@ func newHostConfig(s api.Spec) hostConfig {
 		AutoRemove:      s.Lifecycle.AutoRemove,
 		CapAdd:          s.Isolation.CapAdd,
 		CapDrop:         s.Isolation.CapDrop,
+		GroupAdd:        s.Process.Groups,
+		Sysctls:         s.Isolation.Sysctls,
 		CgroupnsMode:    cmp.Or(s.Limits.Cgroupns, "private"),
 		IpcMode:         cmp.Or(s.Isolation.IPC, "private"),
 		PidMode:         s.Isolation.PID,
@@ -56,7 +58,9 @@ func newHostConfig(s api.Spec) hostConfig {
 	for _, m := range s.Mounts {
 		switch m.Type {
 		case mountBind, api.MountVolume:
-			if !m.Volume.Anonymous {
+			if m.IsDevice() {
+				out.Devices = append(out.Devices, device{m.Source, m.Target, "rwm"})
+			} else if !m.Volume.Anonymous {
 				out.Binds = append(out.Binds, strings.TrimSuffix(m.Source+":"+m.Target+":"+mode(m), ":"))
 			}
 		case mountTmpfs:

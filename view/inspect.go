@@ -126,8 +126,8 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 func newConfig(cfg api.Config, st api.Status) config {
 	p := cfg.Process
 	out := config{
-		Hostname: hostname(cfg),
-		User:     p.User,
+		Hostname: hostname(cfg), Domainname: cfg.Domain,
+		User: p.User,
 		// Whether somebody was attached is only kept where the program
 		// holds the caller's own files.
 		AttachStdin:  st.Direct && p.Stdin,

@@ -146,7 +146,7 @@ func (r *row) labels() string { return labelText(r.box.Config.Labels) }
 func (r *row) mounts() string {
 	var list []string
 	for _, m := range r.box.Config.Mounts {
-		if m.Type == mountTmpfs {
+		if m.Type == mountTmpfs || m.IsDevice() {
 			continue
 		}
 		source := m.Source

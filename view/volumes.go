@@ -202,6 +202,9 @@ func InspectedVolume(v Volume) Object {
 func mountPoints(box *api.Sandbox) []mountPoint {
 	out := []mountPoint{}
 	for _, m := range box.Config.Mounts {
+		if m.IsDevice() {
+			continue
+		}
 		p := mountPoint{Type: m.Type, Source: m.Source, Destination: m.Target, Mode: mode(m), RW: !m.ReadOnly}
 		switch m.Type {
 		case api.MountTmpfs:

@@ -16,7 +16,7 @@ import (
 type isolationFlags struct {
 	pid, ipc, uts, userns string
 	capAdd, capDrop       []string
-	security              []string
+	security, sysctls     []string
 	privileged, readOnly  bool
 }
 
@@ -28,6 +28,7 @@ func (f *isolationFlags) add(fs *pflag.FlagSet) {
 	fs.Var((*list)(&f.capAdd), "cap-add", "add a `CAPABILITY`, or ALL")
 	fs.Var((*list)(&f.capDrop), "cap-drop", "drop a `CAPABILITY`, or ALL")
 	fs.Var((*list)(&f.security), "security-opt", "`no-new-privileges|seccomp=FILE|seccomp=unconfined`")
+	fs.Var((*list)(&f.sysctls), "sysctl", "`NAME=VALUE` a setting of the sandbox's own namespaces: net.*, fs.mqueue.*, kernel.shm*, kernel.msg*, kernel.sem")
 	fs.BoolVar(&f.privileged, "privileged", false, "everything that the user namespace can give")
 	fs.BoolVar(&f.readOnly, "read-only", false, "mount the root file system read-only")
 }
@@ -54,6 +55,9 @@ func (f *isolationFlags) isolation() (api.Isolation, error) {
 		return iso, err
 	}
 	if iso.CapDrop, err = capabilities("--cap-drop", f.capDrop); err != nil {
+		return iso, err
+	}
+	if iso.Sysctls, err = f.settings(&iso); err != nil {
 		return iso, err
 	}
 	err = securityOpts(&iso, f.security)

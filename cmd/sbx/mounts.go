@@ -17,6 +17,7 @@ import (
 // mountFlags say what of the host, and which volumes, are seen in the sandbox.
 type mountFlags struct {
 	volumes, mounts, tmpfs, from []string
+	devices                      []string
 	driver                       string
 	here                         bool
 }
@@ -24,14 +25,16 @@ type mountFlags struct {
 func (f *mountFlags) add(fs *pflag.FlagSet) {
 	fs.VarP((*list)(&f.volumes), "volume", "v", "`[SOURCE:]TARGET[:OPTIONS]` bind a file or directory of the host, or mount a volume")
 	fs.Var((*list)(&f.mounts), "mount", "`type=bind|volume|tmpfs|image,source=...,target=...[,OPTIONS]`")
+	fs.Var((*list)(&f.devices), "device", "`DEVICE[:TARGET]` of the machine, or a directory of devices")
 	fs.Var((*list)(&f.tmpfs), "tmpfs", "`TARGET[:OPTIONS]` a file system in memory, options as in tmpfs(5)")
 	fs.Var((*list)(&f.from), "volumes-from", "`SANDBOX[:ro]` whose binds and volumes this one has too")
 	fs.StringVar(&f.driver, "volume-driver", "", "`local` is the only driver of volumes")
 	fs.BoolVar(&f.here, "here", false, "short for -v $PWD:$PWD -w $PWD")
 }
 
-// list gives the mounts in the order -v, --mount, --tmpfs, --here.
-func (f *mountFlags) list() ([]api.Mount, error) {
+// list gives the mounts in the order -v, --mount, --tmpfs, --device, --here. groups are
+// those of --group-add.
+func (f *mountFlags) list(groups []string) ([]api.Mount, error) {
 	if err := checkDriver("--volume-driver", f.driver); err != nil {
 		return nil, err
 	}
@@ -44,7 +47,8 @@ func (f *mountFlags) list() ([]api.Mount, error) {
 	for _, kind := range []struct {
 		values []string
 		parse  func(string) (api.Mount, error)
-	}{{f.volumes, parseVolume}, {f.mounts, parseMount}, {f.tmpfs, parseTmpfs}} {
+	}{{f.volumes, parseVolume}, {f.mounts, parseMount}, {f.tmpfs, parseTmpfs},
+		{f.devices, func(text string) (api.Mount, error) { return parseDevice(text, groups) }}} {
 		for _, v := range kind.values {
 			m, err := kind.parse(v)
 			if err != nil {

@@ -15,12 +15,13 @@ type processFlags struct {
 	env, envFiles    []string
 	workDir, user    string
 	tty, stdin, init bool
-	ulimits          []string
+	ulimits, groups  []string
 }
 
 func (f *processFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.entrypoint, "entrypoint", "", "program to run instead of the image's entrypoint")
 	fs.BoolVar(&f.init, "init", false, "run a pid 1 that reaps and forwards signals")
+	fs.Var((*list)(&f.groups), "group-add", "`GROUP` to be in as well; keep-groups: in yours of this machine instead")
 	fs.Var((*list)(&f.ulimits), "ulimit", "`NAME=SOFT[:HARD]` resource limit, see setrlimit(2); -1 for none")
 	addProgramFlags(fs, &f.env, &f.envFiles, &f.workDir, &f.user)
 	fs.BoolVarP(&f.tty, "tty", "t", false, "give the program a terminal")
@@ -37,9 +38,17 @@ func addProgramFlags(fs *pflag.FlagSet, env, envFiles *[]string, workDir, user *
 
 // process makes the api's Process for the words after the image.
 func (f *processFlags) process(cmd []string) (api.Process, error) {
-	p := api.Process{Cmd: cmd, User: f.user, TTY: f.tty, Stdin: f.stdin, Init: f.init}
+	p := api.Process{Cmd: cmd, User: f.user, Groups: f.groups, TTY: f.tty, Stdin: f.stdin, Init: f.init}
 	if f.entrypoint != "" {
 		p.Entrypoint = []string{f.entrypoint}
+	}
+	for _, group := range f.groups {
+		switch {
+		case group == "":
+			return p, invalid("--group-add", group, "expected a name or a number")
+		case group == api.KeepGroups && len(f.groups) > 1:
+			return p, &flagError{"--group-add keep-groups cannot be had with other groups: the kernel takes one list, or leaves yours"}
+		}
 	}
 	var err error
 	if p.Env, err = environment(f.envFiles, f.env); err != nil {

@@ -23,7 +23,7 @@ const (
 	noAnnotations = "sbx keeps no annotations; use --label"
 	noLinks       = "sandboxes on a network of your own reach each other by name: 'sbx network create'"
 	noLinkLocal   = "link-local addresses follow from the MAC address"
-	noDevices     = "sbx passes no devices in yet"
+	noGPUs        = "sbx reads no CDI files; give the devices with --device and the driver's libraries with -v"
 	noChoice      = "an image here is for one platform, the one it was pulled for"
 	noPlatform    = "sbx pushes one platform, the one the image was pulled for"
 	noWindows     = "it exists on Windows only"
@@ -206,14 +206,14 @@ func refusedRunFlag(name string) string {
 		return why
 	}
 	switch name {
-	case "domainname":
-		return "sbx sets no NIS domain; --hostname takes a name with its domain"
 	case "link":
 		return noLinks
 	case "link-local-ip":
 		return noLinkLocal
-	case "device", "device-cgroup-rule", "gpus":
-		return noDevices
+	case "gpus":
+		return noGPUs
+	case "device-cgroup-rule":
+		return "only root may rule over devices; --device gives what you may open yourself"
 	case "cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation":
 		return noWindows
 	}
@@ -224,14 +224,10 @@ func refusedOther(name string) string {
 	switch name {
 	case "annotation":
 		return noAnnotations
-	case "group-add":
-		return "sbx sets the groups from the image's /etc/group alone"
 	case "runtime":
 		return "sbx has one runtime, itself"
 	case "storage-opt":
 		return "only root may set disk quotas; SBX_DATA on a file system of its own bounds all sandboxes together"
-	case "sysctl":
-		return "sbx sets no kernel parameters yet"
 	case "use-api-socket":
 		return "sbx has no API socket to give away"
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -10,11 +11,11 @@ import (
 
 // specFlags are the flags of run and create, by the part of the Spec they fill.
 type specFlags struct {
-	name, hostname string
-	labels         []string
-	labelFiles     []string
-	cidFile        string
-	attach         []string
+	name, hostname, domain string
+	labels                 []string
+	labelFiles             []string
+	cidFile                string
+	attach                 []string
 	fetchFlags
 	processFlags
 	isolationFlags
@@ -28,6 +29,7 @@ type specFlags struct {
 func (f *specFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.name, "name", "", "name of the sandbox")
 	fs.StringVarP(&f.hostname, "hostname", "h", "", "host name (default: the first 12 digits of the id)")
+	fs.StringVar(&f.domain, "domainname", "", "NIS domain, domainname(1); a name for the network is a --hostname with dots")
 	fs.VarP((*list)(&f.labels), "label", "l", "`KEY[=VALUE]` to find the sandbox by")
 	fs.Var((*list)(&f.labelFiles), "label-file", "`FILE` of labels")
 	fs.StringVar(&f.cidFile, "cidfile", "", "write the id to a `FILE` that must not exist")
@@ -45,7 +47,7 @@ func (f *specFlags) add(fs *pflag.FlagSet) {
 
 // spec makes the api's Spec of the flags and of IMAGE [CMD...].
 func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
-	s := api.Spec{Name: f.name, Hostname: f.hostname, Image: args[0], Pull: f.pull, Caller: caller()}
+	s := api.Spec{Name: f.name, Hostname: f.hostname, Domain: f.domain, Image: args[0], Pull: f.pull, Caller: caller()}
 	s.EntrypointSet = fs.Changed("entrypoint")
 	if err := f.checkWords(fs, s); err != nil {
 		return s, err
@@ -66,7 +68,10 @@ func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
 	if s.Isolation.Network, s.Net, err = f.network(s.Hostname); err != nil {
 		return s, err
 	}
-	if s.Mounts, err = f.list(); err != nil {
+	if err := checkSettings(&s.Isolation); err != nil {
+		return s, err
+	}
+	if s.Mounts, err = f.list(s.Process.Groups); err != nil {
 		return s, err
 	}
 	s.VolumesFrom = f.from
@@ -80,8 +85,8 @@ func (f *specFlags) spec(fs *pflag.FlagSet, args []string) (api.Spec, error) {
 		return s, err
 	}
 	s.Lifecycle, err = f.lifecycle(fs)
-	if err == nil && s.Hostname != "" && s.Isolation.UTS == "host" {
-		err = &flagError{"--hostname and --uts host exclude each other"}
+	if err == nil && s.Hostname+s.Domain != "" && s.Isolation.UTS == "host" {
+		err = &flagError{"--hostname and --domainname exclude --uts host"}
 	}
 	return s, err
 }
@@ -94,6 +99,8 @@ func (f *specFlags) checkWords(fs *pflag.FlagSet, s api.Spec) error {
 		return invalid("--name", s.Name, "expected 2 to 128 letters, digits, '_', '.' and '-', the first a letter or digit")
 	case len(s.Hostname) > 64: // HOST_NAME_MAX, sethostname(2)
 		return invalid("--hostname", s.Hostname, "longer than 64 bytes")
+	case len(s.Domain) > 64 || strings.ContainsAny(s.Domain, " \x00\n"): // setdomainname(2)
+		return invalid("--domainname", s.Domain, "expected at most 64 bytes without spaces")
 	case s.Hostname != "" && !isHostname(s.Hostname):
 		return invalid("--hostname", s.Hostname, "expected letters, digits, '.' and '-'")
 	}

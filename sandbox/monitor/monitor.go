@@ -63,7 +63,7 @@ func Main() int {
 	}
 	m := &monitor{
 		self: os.NewFile(Self, "sbx"), main: make(chan func()), ended: make(chan int, 1),
-		out: &output{}, supervisor: control, status: api.Status{State: api.Created, MonitorPID: os.Getpid()},
+		out: &output{}, supervisor: control, status: newStatus(),
 	}
 	go m.serve(control)
 	for {
@@ -454,7 +454,7 @@ func (m *monitor) again() bool {
 	}
 	m.child, m.start, m.input, m.master, m.limits, m.failed = nil, nil, nil, nil, nil, nil
 	m.prepare, m.out, m.ending = Prepare{}, &output{}, false
-	m.status = api.Status{State: api.Created, MonitorPID: os.Getpid()}
+	m.status = newStatus()
 	if err := m.supervisor.Send(KindIdle, nil); err != nil {
 		m.quit(0)
 	}

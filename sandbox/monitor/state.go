@@ -12,6 +12,11 @@ import (
 	"sbx/api"
 )
 
+// newStatus is that of a monitor without a program.
+func newStatus() api.Status {
+	return api.Status{State: api.Created, MonitorPID: os.Getpid(), Protocol: api.Protocol}
+}
+
 // save writes state.json by way of a temporary file, so that there is always a
 // whole one. That the sandbox's directory is gone is no error: the supervisor
 // may remove it as soon as it knows of the end.

@@ -40,7 +40,11 @@ func (p *Program) become(s *sys.Script, id identity, have uint64, setgroups bool
 	if !p.NoNewPrivs {
 		filterCalls(s, p.Seccomp)
 	}
-	if setgroups {
+	if !setgroups && id.more {
+		return api.Errorf("set groups", strings.Join(p.Groups, " "), "your user namespace has one group only").
+			WithHint("use --group-add keep-groups; or have subordinate ids: sbx doctor says how")
+	}
+	if setgroups && !id.keep {
 		groups := make([]uint32, 0, len(id.groups)+1)
 		for _, g := range id.groups {
 			groups = append(groups, uint32(g))

@@ -31,7 +31,7 @@ func parseBind(m *api.Mount) (bindOptions, error) {
 			o.attr |= sys.NOEXEC
 		case api.OptSuid:
 			o.attr &^= sys.NOSUID
-		case api.OptDev:
+		case api.OptDev, api.OptDevice:
 			o.attr &^= sys.NODEV
 		case api.OptFlat:
 			o.flat = true

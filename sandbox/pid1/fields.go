@@ -5,11 +5,13 @@ import "sbx/internal/wire"
 // Fields implements wire.Message.
 func (s *Spec) Fields(c *wire.Coder) {
 	c.String(&s.Hostname)
+	c.String(&s.Domain)
 	s.Root.Fields(c)
 	wire.List(c, &s.Mounts)
 	s.Program.Fields(c)
 	wire.Int(c, &s.ShmSize)
 	wire.Optional(c, &s.Account, func(a *Account) { a.Fields(c) })
+	c.Map(&s.Sysctls)
 }
 
 // Fields implements wire.Message.
@@ -41,6 +43,7 @@ func (p *Program) Fields(c *wire.Coder) {
 	c.Strings(&p.Env)
 	c.String(&p.WorkDir)
 	c.String(&p.User)
+	c.Strings(&p.Groups)
 	wire.List(c, &p.Rlimits)
 	wire.Int(c, &p.Caps)
 	c.Bool(&p.NoNewPrivs)

@@ -51,7 +51,7 @@ func (f *Further) Entry() (*sys.Entry, error) {
 	}
 	root := int(f.open(fd, "/").Fd())
 	p := f.Program
-	id, err := lookUp(root, p.User)
+	id, err := lookUp(root, p.User, p.Groups)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // U does. It happens in here since the user's name means what the image says, and its
 // number what the user namespace says.
 func (b *box) giveAway(tree int, m *api.Mount) error {
-	who, err := lookUp(b.root, b.user)
+	who, err := lookUp(b.root, b.user, nil)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func start(o *order, p *Program, b *box) error {
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/", Err: err}
 	}
-	id, err := lookUp(root, p.User)
+	id, err := lookUp(root, p.User, p.Groups)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,16 @@ func (b *box) build(spec *Spec) error {
 	if err := b.fill(spec); err != nil {
 		return err
 	}
+	if err := b.setSysctls(spec.Sysctls); err != nil {
+		return err
+	}
 	if err := b.pivot(); err != nil {
 		return err
+	}
+	if spec.Domain != "" {
+		if err := unix.Setdomainname([]byte(spec.Domain)); err != nil {
+			return api.Wrap("setdomainname", spec.Domain, err)
+		}
 	}
 	if spec.Hostname != "" && b.ns.New&unix.CLONE_NEWUTS != 0 && !b.lacks.Hostname {
 		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {

@@ -115,11 +115,14 @@ func parseNamespaces(text string) (Namespaces, error) {
 // Spec is what Main builds.
 type Spec struct {
 	Hostname string      `json:"hostname,omitempty"` // with a uts namespace of its own
+	Domain   string      `json:"domain,omitempty"`   // the same
 	Root     Root        `json:"root"`
 	Mounts   []api.Mount `json:"mounts,omitempty"`
 	Program  Program     `json:"program"`
 	ShmSize  int64       `json:"shm_size,omitempty"` // of /dev/shm, bytes; 0: the usual one
 	Account  *Account    `json:"account,omitempty"`  // that the image is to know
+	// Sysctls are of namespaces of its own, which the caller has seen to.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 
 // Root is the root file system.
@@ -154,6 +157,7 @@ type Program struct {
 	Env        []string     `json:"env"`
 	WorkDir    string       `json:"workdir,omitempty"`
 	User       string       `json:"user,omitempty"`
+	Groups     []string     `json:"groups,omitempty"` // see api.Process
 	Rlimits    []api.Rlimit `json:"rlimits,omitempty"`
 	Caps       uint64       `json:"caps"` // bounding set, one bit each
 	NoNewPrivs bool         `json:"no_new_privs,omitempty"`

@@ -19,6 +19,8 @@ import (
 type identity struct {
 	uid, gid int
 	groups   []int
+	more     bool // some of them were asked for
+	keep     bool // those of the caller instead
 	home     string
 }
 
@@ -27,8 +29,9 @@ const maxAccounts = 8 << 20
 
 // lookUp understands Docker's user[:group] in the file system below root: names
 // or numbers, which must be in the image's /etc/passwd and /etc/group if they are names. It is strict: what
-// is neither is an error, and never root (CVE-2026-30892, CVE-2024-40635).
-func lookUp(root int, spec string) (identity, error) {
+// is neither is an error, and never root (CVE-2026-30892, CVE-2024-40635). More are
+// groups that the user is to have as well, as api.Process has them.
+func lookUp(root int, spec string, more []string) (identity, error) {
 	who, group, grouped := strings.Cut(spec, ":")
 	if grouped && group == "" || strings.Contains(group, ":") {
 		return identity{}, userError(spec, "want USER[:GROUP]")
@@ -70,12 +73,24 @@ func lookUp(root int, spec string) (identity, error) {
 	default:
 		return identity{}, userError(spec, "no such user in the image's /etc/passwd")
 	}
-	if grouped {
-		id.gid, err = lookUpGroup(groups, group)
-		return id, err
-	}
-	if entry != nil && entry[0] != "" {
+	switch {
+	case grouped:
+		if id.gid, err = lookUpGroup(groups, group); err != nil {
+			return identity{}, err
+		}
+	case entry != nil && entry[0] != "":
 		id.groups = memberships(groups, entry[0])
+	}
+	for _, name := range more {
+		if name == api.KeepGroups {
+			id.keep = true
+			continue
+		}
+		gid, err := lookUpGroup(groups, name)
+		if err != nil {
+			return identity{}, err
+		}
+		id.groups, id.more = append(id.groups, gid), true
 	}
 	return id, nil
 }
@@ -83,24 +98,28 @@ func lookUp(root int, spec string) (identity, error) {
 func lookUpGroup(groups []byte, name string) (int, error) {
 	gid, isNumber, err := numeric(name)
 	if err != nil {
-		return 0, userError(name, err.Error())
+		return 0, groupError(name, err.Error())
 	}
 	if isNumber {
 		return gid, nil
 	}
 	entry := find(groups, name, 0, false, 3)
 	if entry == nil {
-		return 0, userError(name, "no such group in the image's /etc/group")
+		return 0, groupError(name, "no such group in the image's /etc/group")
 	}
 	gid, ok := number(entry[2])
 	if !ok {
-		return 0, userError(name, "its line in the image's /etc/group is broken")
+		return 0, groupError(name, "its line in the image's /etc/group is broken")
 	}
 	return gid, nil
 }
 
 func userError(spec, cause string) error {
 	return api.Errorf("look up user", strconv.Quote(spec), "%s", cause)
+}
+
+func groupError(name, cause string) error {
+	return api.Errorf("look up group", strconv.Quote(name), "%s", cause)
 }
 
 // numeric says whether s is a number, and refuses one that is no id: uid_t(-1)

@@ -90,26 +90,26 @@ func TestLookUp(t *testing.T) {
 		"":           {home: "/root"},
 		"0":          {home: "/root"},
 		"root":       {home: "/root"},
-		"web":        {1000, 100, []int{33, 26}, "/home/web"},
-		"1000":       {1000, 100, []int{33, 26}, "/home/web"}, // the first line counts
-		"01000":      {1000, 100, []int{33, 26}, "/home/web"},
-		"twin":       {1000, 200, nil, "/home/twin"},
-		"nohome":     {1001, 1001, nil, "/"},
-		"top":        {4294967294, 4294967294, nil, "/top"},
-		"4294967294": {4294967294, 4294967294, nil, "/top"},
+		"web":        {uid: 1000, gid: 100, groups: []int{33, 26}, home: "/home/web"},
+		"1000":       {uid: 1000, gid: 100, groups: []int{33, 26}, home: "/home/web"}, // the first line counts
+		"01000":      {uid: 1000, gid: 100, groups: []int{33, 26}, home: "/home/web"},
+		"twin":       {uid: 1000, gid: 200, groups: nil, home: "/home/twin"},
+		"nohome":     {uid: 1001, gid: 1001, groups: nil, home: "/"},
+		"top":        {uid: 4294967294, gid: 4294967294, groups: nil, home: "/top"},
+		"4294967294": {uid: 4294967294, gid: 4294967294, groups: nil, home: "/top"},
 		// An explicit group replaces the supplementary ones, as in Docker.
-		"web:www":          {1000, 33, nil, "/home/web"},
-		"web:26":           {1000, 26, nil, "/home/web"},
-		"web:12345":        {1000, 12345, nil, "/home/web"},
-		":www":             {0, 33, nil, "/root"},
-		"12345":            {12345, 0, nil, "/"},
-		"12345:4294967294": {12345, 4294967294, nil, "/"},
+		"web:www":          {uid: 1000, gid: 33, groups: nil, home: "/home/web"},
+		"web:26":           {uid: 1000, gid: 26, groups: nil, home: "/home/web"},
+		"web:12345":        {uid: 1000, gid: 12345, groups: nil, home: "/home/web"},
+		":www":             {uid: 0, gid: 33, groups: nil, home: "/root"},
+		"12345":            {uid: 12345, gid: 0, groups: nil, home: "/"},
+		"12345:4294967294": {uid: 12345, gid: 4294967294, groups: nil, home: "/"},
 		// A number is an id, whatever names the image has.
-		"2000":    {2000, 0, nil, "/"},
-		"20:3000": {20, 3000, nil, "/"},
-		"44":      {44, 44, nil, "/nameless"},
+		"2000":    {uid: 2000, gid: 0, groups: nil, home: "/"},
+		"20:3000": {uid: 20, gid: 3000, groups: nil, home: "/"},
+		"44":      {uid: 44, gid: 44, groups: nil, home: "/nameless"},
 	} {
-		if got, err := lookUp(root, spec); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := lookUp(root, spec, nil); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, %v, want %+v", spec, got, err, want)
 		}
 	}
@@ -124,7 +124,7 @@ func TestLookUpRefuses(t *testing.T) {
 		"short", "x", "minus", "minusgroup", "wrap", "keep", "huge", "words", "empty", "web:minus", "web:wrap", "web:none",
 		"web\n", "\x00", "root\x00", "../root",
 	} {
-		got, err := lookUp(root, spec)
+		got, err := lookUp(root, spec, nil)
 		if err == nil {
 			t.Errorf("%q is taken for %+v", spec, got)
 			continue
@@ -141,13 +141,13 @@ func TestLookUpWithoutAccounts(t *testing.T) {
 		"an empty root": {}, "/etc is a file": {"etc": ""}, "dangling": {"etc/passwd": "-> /gone", "etc/group": "-> ../../gone"},
 	} {
 		root := tree(t, files)
-		if got, err := lookUp(root, ""); err != nil || got.uid != 0 || got.home != "/root" {
+		if got, err := lookUp(root, "", nil); err != nil || got.uid != 0 || got.home != "/root" {
 			t.Errorf("%s: root is %+v, %v", name, got, err)
 		}
-		if got, err := lookUp(root, "5:6"); err != nil || got.uid != 5 || got.gid != 6 {
+		if got, err := lookUp(root, "5:6", nil); err != nil || got.uid != 5 || got.gid != 6 {
 			t.Errorf("%s: 5:6 is %+v, %v", name, got, err)
 		}
-		if got, err := lookUp(root, "root"); err == nil {
+		if got, err := lookUp(root, "root", nil); err == nil {
 			t.Errorf("%s: the name root is %+v", name, got)
 		}
 	}
@@ -194,17 +194,17 @@ func TestLookUpInHostileFiles(t *testing.T) {
 		"too large": root(map[string]string{"etc/passwd": evil}, passwd(func(p string) error { return os.Truncate(p, maxAccounts+1) })),
 		"binary":    root(map[string]string{"etc/passwd": "\x00\xff:::::::::\x00evil:x:0:0:::\n:::::::\n:"}, nil),
 	} {
-		if got, err := lookUp(fd, "evil"); err == nil {
+		if got, err := lookUp(fd, "evil", nil); err == nil {
 			t.Errorf("%s: evil is %+v", name, got)
 		}
 	}
 	// Inside the root a link is as good as a file.
 	fine := root(map[string]string{"etc/passwd": "-> /usr/lib/passwd", "usr/lib/passwd": "me:x:9:9::/:"}, nil)
-	if got, err := lookUp(fine, "me"); err != nil || got.uid != 9 {
+	if got, err := lookUp(fine, "me", nil); err != nil || got.uid != 9 {
 		t.Errorf("a link inside: %+v, %v", got, err)
 	}
 	full := root(map[string]string{"etc/passwd": strings.Repeat("\n", maxAccounts-12) + "me:x:9:9::/:"}, nil)
-	if got, err := lookUp(full, "me"); err != nil || got.uid != 9 {
+	if got, err := lookUp(full, "me", nil); err != nil || got.uid != 9 {
 		t.Errorf("a file as large as can be: %+v, %v", got, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestLookUpInMillionsOfLines(t *testing.T) {
 		root := tree(t, map[string]string{"etc/passwd": text, "etc/group": text})
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := lookUp(root, "evil")
+		_, err := lookUp(root, "evil", nil)
 		runtime.ReadMemStats(&after)
 		if used := after.TotalAlloc - before.TotalAlloc; err == nil || used > 10*2*maxAccounts {
 			t.Errorf("lines of %q: %d MiB, %v", line, used>>20, err)
@@ -237,7 +237,7 @@ func FuzzLookUp(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		id, err := lookUp(root, spec)
+		id, err := lookUp(root, spec, nil)
 		if err != nil {
 			return
 		}

@@ -37,3 +37,33 @@ func TestWayOut(t *testing.T) {
 		t.Errorf("a name that the machine's name server knows: %q", out)
 	}
 }
+
+// What a user may open as a member of a group, a sandbox may that keeps the groups; where
+// there is one id, too.
+func TestDeviceOfAGroup(t *testing.T) {
+	m := up(t)
+	m.OK("root", "groupadd -f radio && rm -f /dev/radio && mknod -m 660 /dev/radio c 1 5 && chgrp radio /dev/radio")
+	defer m.OK("root", "rm -f /dev/radio")
+	for _, user := range []string{"dev", "nosub"} {
+		m.OK(user, "sbx system reset -f") // who serves has the groups that he had at the start
+		m.OK("root", "usermod -aG radio "+user)
+		m.OK(user, "sbx import /opt/sbx-tests/busybox.tar busybox")
+		r := m.Run(user, "sbx run --rm --device /dev/radio busybox true")
+		if r.Code != 125 || !strings.Contains(r.Err, "only: add --group-add keep-groups") {
+			t.Errorf("%s, without the groups: %+v", user, r)
+		}
+		const hear = "sh -c 'head -c 4 /dev/radio | wc -c'"
+		m.Run(user, "sbx run --rm busybox true") // a note is said once
+		m.Is("4", user, "sbx run --rm --group-add keep-groups --device /dev/radio busybox "+hear)
+		m.OK(user, "sbx run -d --name box --group-add keep-groups --device /dev/radio busybox sleep 1000")
+		m.Is("4", user, "sbx exec box "+hear)
+		m.OK(user, "sbx system reset -f")
+		m.OK("root", "gpasswd -d "+user+" radio")
+	}
+	m.OK("nosub", "sbx import /opt/sbx-tests/busybox.tar busybox")
+	defer m.OK("nosub", "sbx system reset -f")
+	r := m.Run("nosub", "sbx run --rm --group-add 5 busybox id")
+	if r.Code != 125 || !strings.Contains(r.Err, "your user namespace has one group only: use --group-add keep-groups") {
+		t.Errorf("another group: %+v", r)
+	}
+}
