@@ -256,3 +256,19 @@ func TestRecoverAdoptsWhatRuns(t *testing.T) {
 		t.Errorf("in the end %+v", runs.status)
 	}
 }
+
+// The monitor of an earlier version gets no orders that it would misread, and no sandbox
+// of this one.
+func TestOlderMonitor(t *testing.T) {
+	b := newBox(named(id("a"), "kept"), "")
+	b.status = api.Status{State: api.Running, Protocol: api.Protocol}
+	if err := b.notOlder("exec"); err != nil {
+		t.Error(err)
+	}
+	for _, other := range []int{0, api.Protocol - 1, api.Protocol + 1} {
+		b.status.Protocol = other
+		if err := b.notOlder("exec"); err == nil || !strings.HasSuffix(err.Error(), "another version of sbx has started it: sbx restart kept") {
+			t.Errorf("protocol %d: %v", other, err)
+		}
+	}
+}
