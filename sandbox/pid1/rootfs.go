@@ -41,7 +41,11 @@ func (b *box) build(spec *Spec) error {
 	}
 	if spec.Domain != "" {
 		if err := unix.Setdomainname([]byte(spec.Domain)); err != nil {
-			return api.Wrap("setdomainname", spec.Domain, err)
+			e := api.Wrap("setdomainname", spec.Domain, err)
+			if errors.Is(err, unix.EPERM) { // see hostname
+				e.WithRemedy(remedy.Forbidden())
+			}
+			return e
 		}
 	}
 	if spec.Hostname != "" && b.ns.New&unix.CLONE_NEWUTS != 0 && !b.lacks.Hostname {

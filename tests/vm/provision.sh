@@ -78,8 +78,8 @@ END
 echo LANG=C.UTF-8 > /etc/default/locale
 
 # --- services ---------------------------------------------------------------
-# The tests start registries of their own.
-systemctl disable docker-registry.service netavark-dhcp-proxy.service \
+# The tests start registries and file servers of their own.
+systemctl disable nfs-server.service nfs-client.target nfs-blkmap.service rpcbind.service rpcbind.socket docker-registry.service netavark-dhcp-proxy.service \
 	netavark-dhcp-proxy.socket netavark-firewalld-reload.service remote-fs.target 2>/dev/null
 systemctl mask systemd-networkd-wait-online.service systemd-pstore.service \
 	systemd-binfmt.service proc-sys-fs-binfmt_misc.automount \
