@@ -68,7 +68,7 @@ func inNamespaces(ctx context.Context, d dirs.Dirs, homeless bool) []api.Finding
 		defer unlock()
 	}
 	var inside []api.Finding
-	findings, entered, err := enter(ctx, roleSpaces, dir, &inside)
+	findings, entered, err := enter(ctx, &inside, roleSpaces, dir, d.Run)
 	if !entered {
 		return findings
 	}
@@ -81,15 +81,15 @@ func inNamespaces(ctx context.Context, d dirs.Dirs, homeless bool) []api.Finding
 	return append(findings, inside...)
 }
 
-// enter has a process try what its role says in the directory dir, in namespaces like
-// the supervisor's, and decodes what it prints. Not entered, there are none, as the
-// findings say.
-func enter(ctx context.Context, role, dir string, result any) (findings []api.Finding, entered bool, err error) {
+// enter has a process try what its role says in directories, in namespaces like the
+// supervisor's, and decodes what it prints. Not entered, there are none, as the findings
+// say.
+func enter(ctx context.Context, result any, role string, places ...string) (findings []api.Finding, entered bool, err error) {
 	var out, errs bytes.Buffer
 	cmd, findings := userns.Enter(ctx, userns.ThisHost(), func(ctx context.Context) *exec.Cmd {
 		out.Reset()
 		errs.Reset()
-		cmd := probe(ctx, role, dir)
+		cmd := probe(ctx, role, places...)
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		return cmd
 	})

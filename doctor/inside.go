@@ -26,7 +26,7 @@ const Role = "probe"
 // What comes after it.
 const (
 	roleSpaces = "spaces" // waits for its id maps, and becomes:
-	roleInside = "inside" // tries what a supervisor does, in the directory that is named
+	roleInside = "inside" // tries what a supervisor does, in the directory that is named, and the runtime directory
 	roleNested = "nested" // the namespaces of a sandbox, in those of the supervisor
 	roleCgroup = "cgroup"
 
@@ -41,10 +41,10 @@ func Play(args []string) error {
 		return userns.Await([]string{"sbxd", Role, roleStore, args[1]})
 	case len(args) == 2 && args[0] == roleStore:
 		return tryStore(args[1])
-	case len(args) == 2 && args[0] == roleSpaces:
-		return userns.Await([]string{"sbxd", Role, roleInside, args[1]})
-	case len(args) == 2 && args[0] == roleInside:
-		return json.NewEncoder(os.Stdout).Encode(inside(args[1]))
+	case len(args) == 3 && args[0] == roleSpaces:
+		return userns.Await([]string{"sbxd", Role, roleInside, args[1], args[2]})
+	case len(args) == 3 && args[0] == roleInside:
+		return json.NewEncoder(os.Stdout).Encode(inside(args[1], args[2]))
 	case len(args) == 1 && args[0] == roleNested:
 		return nested()
 	case len(args) == 1 && args[0] == roleCgroup:
@@ -55,7 +55,7 @@ func Play(args []string) error {
 
 // inside runs as uid 0 of the namespaces. One finding on the namespaces themselves is
 // what there is when they are of no use.
-func inside(dir string) []api.Finding {
+func inside(dir, run string) []api.Finding {
 	if err := settle(); err != nil {
 		return []api.Finding{userns.Restricted(err)}
 	}
@@ -63,7 +63,7 @@ func inside(dir string) []api.Finding {
 	if dir != "" {
 		findings = append(findings, fuseoverlay.Check(dir)...)
 		findings = append(findings, image.Check(dir))
-		findings = append(findings, wayOut(dir)...)
+		findings = append(findings, wayOut(run)...)
 	}
 	return append(findings, seccomp.Check(), binfmt.Check(context.Background()))
 }
@@ -81,9 +81,10 @@ func settle() error {
 	return unix.Close(fd)
 }
 
-// wayOut tries the network in the directory dir.
-func wayOut(dir string) []api.Finding {
-	place := filepath.Join(dir, "net")
+// wayOut tries the network in the runtime directory, where its helpers have their files:
+// their AppArmor profiles do not let them write everywhere.
+func wayOut(run string) []api.Finding {
+	place := filepath.Join(run, "doctor")
 	netns := filepath.Join(place, "netns")
 	err := os.MkdirAll(place, 0o700)
 	if err == nil {
@@ -101,8 +102,12 @@ func wayOut(dir string) []api.Finding {
 		return []api.Finding{api.Lacking(api.Red, "network namespace", err, "no sandbox can be started but with --network host", api.Remedy{})}
 	}
 	findings := slirp.Check(place, netns)
-	if err := unix.Unmount(netns, unix.MNT_DETACH); err != nil {
-		findings = append(findings, api.Lacking(api.Yellow, "network namespace", os.NewSyscallError("umount", err), "", api.Remedy{}))
+	err = os.NewSyscallError("umount", unix.Unmount(netns, unix.MNT_DETACH))
+	if err == nil {
+		err = os.RemoveAll(place)
+	}
+	if err != nil {
+		findings = append(findings, api.Lacking(api.Yellow, "network namespace", err, "", api.Remedy{}))
 	}
 	return findings
 }

@@ -24,7 +24,7 @@ func Unfit(ctx context.Context, data string) (tried bool, wrong error) {
 	}
 	defer unlock()
 	var why *api.Error
-	if _, entered, err := enter(ctx, roleStoreSpaces, dir, &why); !entered || err != nil {
+	if _, entered, err := enter(ctx, &why, roleStoreSpaces, dir); !entered || err != nil {
 		return false, err
 	}
 	if why != nil {
