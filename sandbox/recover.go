@@ -39,6 +39,9 @@ func (s *Supervisor) recover() error {
 			s.restore(config, dir)
 		}
 	}
+	if err := s.sweepRuns(); err != nil {
+		return err
+	}
 	go s.recoverVolumes()
 	s.sweepGroups()
 	s.recoverWayOuts()
@@ -48,6 +51,21 @@ func (s *Supervisor) recover() error {
 	// Names and resolvers are ours to serve, for those that run.
 	if _, err := s.network(); err != nil {
 		s.Log.Error("the networks do not work", "error", err)
+	}
+	return nil
+}
+
+// sweepRuns removes the runtime directories of sandboxes that there are no more: one
+// whose files went to the next one (recycle) has only that left for a moment.
+func (s *Supervisor) sweepRuns() error {
+	runs, err := os.ReadDir(s.Dirs.Run)
+	if err != nil {
+		return err
+	}
+	for _, e := range runs {
+		if _, err := os.Lstat(filepath.Join(s.Dirs.Sandboxes(), e.Name())); errors.Is(err, os.ErrNotExist) {
+			s.clearRun(e.Name())
+		}
 	}
 	return nil
 }

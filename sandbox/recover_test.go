@@ -54,6 +54,8 @@ func TestRecoverClearsTheHalfMade(t *testing.T) {
 		make(filepath.Join(s.Dirs.Sandboxes(), name))
 	}
 	whole := keep(t, s, named(id("a"), "whole"), &api.Status{State: api.Created})
+	put(t, s.Dirs.Run+"/"+id("6")+"/network.json", "{}") // its files are the next one's
+	put(t, s.Dirs.Run+"/storage/x", "")
 	if err := s.recover(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestRecoverClearsTheHalfMade(t *testing.T) {
 			t.Errorf("%s is left", name[:3])
 		}
 	}
-	if exists(s.Dirs.Run+"/"+id("4")) || !exists(s.Dirs.Data+"/outside/file") || !exists(whole+"/upper/data") {
+	if exists(s.Dirs.Run+"/"+id("4")) || exists(s.Dirs.Run+"/"+id("6")) || !exists(s.Dirs.Run+"/storage/x") || !exists(s.Dirs.Data+"/outside/file") || !exists(whole+"/upper/data") {
 		t.Errorf("left:\n%s", list(t, filepath.Dir(s.Dirs.Data)))
 	}
 	if len(s.boxes) != 1 || s.names["whole"] == nil || log.Len() != 0 {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -85,5 +86,23 @@ func (e *Env) endsWith(monitors []instance.Process) {
 	left, err := os.ReadDir(filepath.Join(e.Data, "sandboxes"))
 	if err != nil || len(left) > 0 {
 		e.t.Errorf("left of sandboxes: %v, %v", left, err)
+	}
+}
+
+// A supervisor that is killed while it clears what one sandbox has left, and prepares the
+// next one of it, leaves nothing that its successor does not find.
+func TestKilledBetweenTwoSandboxes(t *testing.T) {
+	t.Parallel()
+	e := Sbx(t)
+	image := e.Busybox()
+	for range 30 {
+		e.OK("run", "--rm", image, "true")
+		victims := e.roles()["supervisor"]
+		p := e.Start("run", "--rm", image, "true")
+		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+		for _, v := range victims {
+			kill(t, v)
+		}
+		p.Wait() // with the supervisor it may have gone, too
 	}
 }
