@@ -84,6 +84,29 @@ func treeAt(t testing.TB, dir string, files map[string]string) int {
 	return fd
 }
 
+// Further groups come after those that the image gives the user, or his in place of them.
+func TestLookUpGroups(t *testing.T) {
+	root := tree(t, map[string]string{"etc/passwd": passwdText, "etc/group": groupText})
+	for _, c := range []struct {
+		user   string
+		groups []string
+		want   identity
+	}{
+		{"web", []string{"7", "tape"}, identity{uid: 1000, gid: 100, groups: []int{33, 26, 7, 26}, more: true, home: "/home/web"}},
+		{"1000:5", []string{"7"}, identity{uid: 1000, gid: 5, groups: []int{7}, more: true, home: "/home/web"}},
+		{"web", []string{api.KeepGroups}, identity{uid: 1000, gid: 100, groups: []int{33, 26}, keep: true, home: "/home/web"}},
+	} {
+		if got, err := lookUp(root, c.user, c.groups); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s with %q: %+v, %v, want %+v", c.user, c.groups, got, err, c.want)
+		}
+	}
+	for _, group := range []string{"none", "", "-1", "4294967295", "web:x"} {
+		if got, err := lookUp(root, "web", []string{group}); err == nil || !strings.HasPrefix(err.Error(), "look up group "+strconv.Quote(group)) {
+			t.Errorf("group %q: %+v, %v", group, got, err)
+		}
+	}
+}
+
 func TestLookUp(t *testing.T) {
 	root := tree(t, map[string]string{"etc/passwd": passwdText, "etc/group": groupText})
 	for spec, want := range map[string]identity{
