@@ -25,7 +25,8 @@ func TestPowerCut(t *testing.T) {
 	for i := range 2 {
 		n := strconv.Itoa(i)
 		m.OK("dev", busy)
-		m.OK("dev", "sleep "+n+"; sbx exec job touch /made"+n+"; sbx commit job kept"+n+" >/dev/null; sbx create --name made"+n+" busybox true >/dev/null; sbx volume create v"+n)
+		// While the other one commits it, the sandbox is paused.
+		m.OK("dev", "sleep "+n+"; for i in $(seq 100); do sbx exec job touch /made"+n+" 2>/dev/null && break; done; sbx commit job kept"+n+" >/dev/null; sbx create --name made"+n+" busybox true >/dev/null; sbx volume create v"+n)
 		m.CutPower()
 
 		m.Is("job exited\nmade"+n+" created", "dev", "sbx ps -a --filter name=job --filter name=made"+n+" --format '{{.Names}} {{.State}}' | sort")
