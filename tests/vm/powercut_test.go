@@ -34,7 +34,7 @@ func TestPowerCut(t *testing.T) {
 		m.Is("data\nv"+n, "dev", "sbx volume ls -q --filter name=data --filter name=v"+n+" | sort")
 		// Whatever else is listed is whole.
 		m.OK("dev", "for i in $(sbx images -q | sort -u); do sbx run --rm $i sh -c 'test $(ls /bin | wc -l) -gt 100' || exit; done")
-		m.OK("dev", "sbx rm -f other >/dev/null; sbx start made"+n+" >/dev/null; sbx wait made"+n+" >/dev/null")
+		m.OK("dev", "sbx rm -f other >/dev/null 2>&1; sbx start made"+n+" >/dev/null; sbx wait made"+n+" >/dev/null")
 		m.Is("job", "dev", "sbx start job")
 		m.Is("one", "dev", "sbx exec job cat /data/f")
 	}
